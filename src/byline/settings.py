@@ -12,6 +12,10 @@ import msgspec
 Option = msgspec.Meta
 
 
+class SettingsError(ValueError):
+    """A setting that can't be used. The message names the key, where it stands and the remedy."""
+
+
 class Duration(float):
     """Seconds, written in TOML as `20ms`, `5s`, `5m`, `24h`, `7d`."""
 
@@ -31,60 +35,143 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id: Annotated[str, Option(description="Name of this gateway in rows; empty means the host name.")] = ""
     tls_cert: Annotated[str, Option(description="PEM file with the certificate chain; turns TLS on.")] = ""
     tls_key: Annotated[str, Option(description="PEM file with the key of `tls_cert`.")] = ""
-    max_connections: Annotated[int, Option(ge=1, description="Client connections per worker; more are answered 503.")] = 10_000
+    max_connections: Annotated[
+        int, Option(ge=1, description="Client connections per worker; more are answered 503.")
+    ] = 10_000
     max_header_bytes: Annotated[Size, Option(description="Longest request head.")] = Size(65_536)
-    max_body_bytes: Annotated[Size, Option(description="Longest request body, after decoding.")] = Size(64 * 1024 * 1024)
-    header_timeout: Annotated[Duration, Option(description="First byte of a request to the end of its head.")] = Duration(10)
-    body_timeout: Annotated[Duration, Option(description="Longest pause inside a request body.")] = Duration(60)
-    idle_timeout: Annotated[Duration, Option(description="Silence after which a client connection is closed.")] = Duration(75)
-    shutdown_timeout: Annotated[Duration, Option(description="How long streams in flight may go on after a stop was asked for.")] = Duration(30)
+    max_body_bytes: Annotated[Size, Option(description="Longest request body, after decoding.")] = Size(
+        64 * 1024 * 1024
+    )
+    header_timeout: Annotated[
+        Duration, Option(description="First byte of a request to the end of its head.")
+    ] = Duration(10)
+    body_timeout: Annotated[Duration, Option(description="Longest pause inside a request body.")] = Duration(
+        60
+    )
+    idle_timeout: Annotated[
+        Duration, Option(description="Silence after which a client connection is closed.")
+    ] = Duration(75)
+    shutdown_timeout: Annotated[
+        Duration, Option(description="How long streams in flight may go on after a stop was asked for.")
+    ] = Duration(30)
 
 
 class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    connect_timeout: Annotated[Duration, Option(description="TCP and TLS handshake with the provider.")] = Duration(10)
-    first_byte_timeout: Annotated[Duration, Option(description="Request sent to first byte of the answer.")] = Duration(600)
-    stall_timeout: Annotated[Duration, Option(description="Longest silence inside an answer.")] = Duration(300)
-    idle_timeout: Annotated[Duration, Option(description="How long an unused connection stays pooled.")] = Duration(30)
-    max_idle: Annotated[int, Option(ge=0, description="Unused connections kept per provider and worker.")] = 256
+    connect_timeout: Annotated[Duration, Option(description="TCP and TLS handshake with the provider.")] = (
+        Duration(10)
+    )
+    first_byte_timeout: Annotated[
+        Duration, Option(description="Request sent to first byte of the answer.")
+    ] = Duration(600)
+    stall_timeout: Annotated[Duration, Option(description="Longest silence inside an answer.")] = Duration(
+        300
+    )
+    idle_timeout: Annotated[Duration, Option(description="How long an unused connection stays pooled.")] = (
+        Duration(30)
+    )
+    max_idle: Annotated[int, Option(ge=0, description="Unused connections kept per provider and worker.")] = (
+        256
+    )
     ca_file: Annotated[str, Option(description="PEM file of further certificate authorities to trust.")] = ""
-    drain_timeout: Annotated[Duration, Option(description="After a client hang-up, how long the answer is still read for its usage; 0 cancels at once.")] = Duration(30)
-    drain_max_bytes: Annotated[Size, Option(description="After a client hang-up, how much of the answer is still read.")] = Size(16 * 1024 * 1024)
-    drain_max_streams: Annotated[int, Option(ge=0, description="Abandoned answers read at the same time, per worker.")] = 64
+    drain_timeout: Annotated[
+        Duration,
+        Option(
+            description="After a client hang-up, how long the answer is still read for its usage; 0 cancels at once."
+        ),
+    ] = Duration(30)
+    drain_max_bytes: Annotated[
+        Size, Option(description="After a client hang-up, how much of the answer is still read.")
+    ] = Size(16 * 1024 * 1024)
+    drain_max_streams: Annotated[
+        int, Option(ge=0, description="Abandoned answers read at the same time, per worker.")
+    ] = 64
 
 
 class CredentialSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     api_key_env: Annotated[str, Option(description="Environment variable that holds the provider's key.")]
-    auth: Annotated[Literal["auto", "bearer", "x-api-key"], Option(description="Header the key goes in; `auto` is the provider's usual one.")] = "auto"
-    teams: Annotated[list[str], Option(description="Teams that use this credential.")] = []
-    users: Annotated[list[str], Option(description="Users that use this credential; wins over `teams`.")] = []
-    keys: Annotated[list[str], Option(description="Byline key ids that use this credential; wins over `users`.")] = []
+    auth: Annotated[
+        Literal["auto", "bearer", "x-api-key"],
+        Option(description="Header the key goes in; `auto` is the provider's usual one."),
+    ] = "auto"
+    teams: Annotated[tuple[str, ...], Option(description="Teams that use this credential.")] = ()
+    users: Annotated[
+        tuple[str, ...], Option(description="Users that use this credential; wins over `teams`.")
+    ] = ()
+    keys: Annotated[
+        tuple[str, ...], Option(description="Byline key ids that use this credential; wins over `users`.")
+    ] = ()
 
 
 class ProviderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    base_url: Annotated[str, Option(description="Origin and optional path the API's paths are appended to.")] = ""
-    kind: Annotated[Literal["anthropic", "openai", ""], Option(description="Which family of APIs it speaks; known for `anthropic` and `openai`.")] = ""
+    base_url: Annotated[
+        str, Option(description="Origin and optional path the API's paths are appended to.")
+    ] = ""
+    kind: Annotated[
+        Literal["anthropic", "openai", ""],
+        Option(description="Which family of APIs it speaks; known for `anthropic` and `openai`."),
+    ] = ""
     path_prefix: Annotated[str, Option(description="Where the gateway serves it; `/NAME` if empty.")] = ""
-    api_key_env: Annotated[str, Option(description="Environment variable with the key of the credential named `default`.")] = ""
-    credentials: Annotated[dict[str, CredentialSettings], Option(description="Further credentials by name; `default` serves who matches none.")] = {}
-    allow_paths: Annotated[list[str], Option(description="Further paths passed through attributed, without usage; `*` at the end matches the rest.")] = []
-    ask_for_usage: Annotated[bool, Option(description="Add `stream_options.include_usage` to chat streams that lack it.")] = True
-    forward_traceparent: Annotated[bool, Option(description="Send the client's `traceparent` on to the provider.")] = False
-    forward_organization: Annotated[bool, Option(description="Let clients set organization, project and workspace headers on the gateway's credential.")] = False
-    proxy: Annotated[str, Option(description="HTTP proxy for this provider; empty follows HTTPS_PROXY and NO_PROXY, `none` uses none.")] = ""
+    api_key_env: Annotated[
+        str, Option(description="Environment variable with the key of the credential named `default`.")
+    ] = ""
+    credentials: Annotated[
+        dict[str, CredentialSettings],
+        Option(description="Further credentials by name; `default` serves who matches none."),
+    ] = {}
+    allow_paths: Annotated[
+        tuple[str, ...],
+        Option(
+            description="Further paths passed through attributed, without usage; `*` at the end matches the rest."
+        ),
+    ] = ()
+    ask_for_usage: Annotated[
+        bool, Option(description="Add `stream_options.include_usage` to chat streams that lack it.")
+    ] = True
+    forward_traceparent: Annotated[
+        bool, Option(description="Send the client's `traceparent` on to the provider.")
+    ] = False
+    forward_organization: Annotated[
+        bool,
+        Option(
+            description="Let clients set organization, project and workspace headers on the gateway's credential."
+        ),
+    ] = False
+    proxy: Annotated[
+        str,
+        Option(
+            description="HTTP proxy for this provider; empty follows HTTPS_PROXY and NO_PROXY, `none` uses none."
+        ),
+    ] = ""
 
 
 class IdentitySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The `[identity]` section, and each `[identity.PROVIDER]` over it."""
 
-    identifier: Annotated[IdentifierKind | None, Option(description="What is stamped: `id`, `username`, `email`, `hash` or `user_job`.")] = None
-    policy: Annotated[Policy | None, Option(description="`overwrite`, `fill`, `keep` or `merge` (`keep` for the client's own credential).")] = None
-    max_length: Annotated[int | None, Option(ge=16, description="Longest identifier; 256 for Anthropic, 64 for OpenAI.")] = None
-    client_credential_policy: Annotated[Policy | None, Option(description="Policy where the client's own provider credential passes through.")] = None
+    identifier: Annotated[
+        IdentifierKind | None,
+        Option(description="What is stamped: `id`, `username`, `email`, `hash` or `user_job`."),
+    ] = None
+    policy: Annotated[
+        Policy | None,
+        Option(
+            description="`overwrite`, `fill`, `keep` or `merge` (`keep` for the client's own credential)."
+        ),
+    ] = None
+    max_length: Annotated[
+        int | None, Option(ge=16, description="Longest identifier; 256 for Anthropic, 64 for OpenAI.")
+    ] = None
+    client_credential_policy: Annotated[
+        Policy | None, Option(description="Policy where the client's own provider credential passes through.")
+    ] = None
 
 
 class KeysSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    max_stale: Annotated[Duration, Option(description="How long known keys serve while the control database can't be read.")] = Duration(300)
-    poll_interval: Annotated[Duration, Option(description="How often workers look at the change counter.")] = Duration(0.25)
+    max_stale: Annotated[
+        Duration, Option(description="How long known keys serve while the control database can't be read.")
+    ] = Duration(300)
+    poll_interval: Annotated[
+        Duration, Option(description="How often workers look at the change counter.")
+    ] = Duration(0.25)
 
 
 class JwtSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,22 +179,35 @@ class JwtSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     audience: Annotated[str, Option(description="Required `aud`.")] = ""
     jwks_url: Annotated[str, Option(description="Where the signing keys are fetched.")] = ""
     jwks_file: Annotated[str, Option(description="File with the signing keys; instead of `jwks_url`.")] = ""
-    algorithms: Annotated[list[str], Option(description="Accepted signature algorithms.")] = ["RS256", "ES256"]
-    refresh_interval: Annotated[Duration, Option(description="How often `jwks_url` is fetched again.")] = Duration(300)
+    algorithms: Annotated[tuple[str, ...], Option(description="Accepted signature algorithms.")] = (
+        "RS256",
+        "ES256",
+    )
+    refresh_interval: Annotated[Duration, Option(description="How often `jwks_url` is fetched again.")] = (
+        Duration(300)
+    )
     id_claim: Annotated[str, Option(description="Claim that becomes the actor's id.")] = "sub"
-    username_claim: Annotated[str, Option(description="Claim that becomes the username; the id if absent.")] = "preferred_username"
+    username_claim: Annotated[
+        str, Option(description="Claim that becomes the username; the id if absent.")
+    ] = "preferred_username"
     email_claim: Annotated[str, Option(description="Claim that becomes the email.")] = "email"
     team_claim: Annotated[str, Option(description="Claim that becomes the team.")] = "team"
     job_claim: Annotated[str, Option(description="Claim that binds a job; empty for none.")] = ""
-    may_claim: Annotated[list[Literal["job", "user"]], Option(description="What holders may claim.")] = ["job"]
+    may_claim: Annotated[
+        tuple[Literal["job", "user"], ...], Option(description="What holders may claim.")
+    ] = ("job",)
 
 
 class ProxySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    trusted_addresses: Annotated[list[str], Option(description="Addresses or networks whose identity headers are believed.")] = []
+    trusted_addresses: Annotated[
+        tuple[str, ...], Option(description="Addresses or networks whose identity headers are believed.")
+    ] = ()
     user_header: Annotated[str, Option(description="Header with the username.")] = "x-forwarded-user"
     email_header: Annotated[str, Option(description="Header with the email.")] = "x-forwarded-email"
     team_header: Annotated[str, Option(description="Header with the team.")] = "x-forwarded-groups"
-    may_claim: Annotated[list[Literal["job", "user"]], Option(description="What callers behind the proxy may claim.")] = ["job"]
+    may_claim: Annotated[
+        tuple[Literal["job", "user"], ...], Option(description="What callers behind the proxy may claim.")
+    ] = ("job",)
 
 
 class AuthSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -116,19 +216,38 @@ class AuthSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class JournalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    on_failure: Annotated[Literal["fail_open", "fail_closed"], Option(description="What happens to requests when the journal can't be written.")] = "fail_open"
-    sync_interval: Annotated[Duration, Option(description="Longest time before written entries are forced to the disk.")] = Duration(0.02)
-    segment_bytes: Annotated[Size, Option(description="Size at which a segment is closed and a new one begun.")] = Size(16 * 1024 * 1024)
-    segment_age: Annotated[Duration, Option(description="Age at which a segment is closed and a new one begun.")] = Duration(60)
-    max_bytes: Annotated[Size, Option(description="Disk budget of all undrained segments; then `on_failure` decides.")] = Size(4 * 1024 * 1024 * 1024)
+    on_failure: Annotated[
+        Literal["fail_open", "fail_closed"],
+        Option(description="What happens to requests when the journal can't be written."),
+    ] = "fail_open"
+    sync_interval: Annotated[
+        Duration, Option(description="Longest time before written entries are forced to the disk.")
+    ] = Duration(0.02)
+    segment_bytes: Annotated[
+        Size, Option(description="Size at which a segment is closed and a new one begun.")
+    ] = Size(16 * 1024 * 1024)
+    segment_age: Annotated[
+        Duration, Option(description="Age at which a segment is closed and a new one begun.")
+    ] = Duration(60)
+    max_bytes: Annotated[
+        Size, Option(description="Disk budget of all undrained segments; then `on_failure` decides.")
+    ] = Size(4 * 1024 * 1024 * 1024)
 
 
 class LedgerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    engine: Annotated[Literal["duckdb", "clickhouse", "bigquery"], Option(description="The store rows end in.")] = "duckdb"
-    memory_limit: Annotated[Size, Option(description="Memory the embedded engine may use.")] = Size(512 * 1024 * 1024)
+    engine: Annotated[
+        Literal["duckdb", "clickhouse", "bigquery"], Option(description="The store rows end in.")
+    ] = "duckdb"
+    memory_limit: Annotated[Size, Option(description="Memory the embedded engine may use.")] = Size(
+        512 * 1024 * 1024
+    )
     threads: Annotated[int, Option(ge=1, description="Threads the embedded engine may use.")] = 2
-    drain_interval: Annotated[Duration, Option(description="How often the journal is looked at for new entries.")] = Duration(0.25)
-    sql_timeout: Annotated[Duration, Option(description="Longest run of a `byline sql` query.")] = Duration(30)
+    drain_interval: Annotated[
+        Duration, Option(description="How often the journal is looked at for new entries.")
+    ] = Duration(0.25)
+    sql_timeout: Annotated[Duration, Option(description="Longest run of a `byline sql` query.")] = Duration(
+        30
+    )
 
 
 class ConsoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -137,11 +256,22 @@ class ConsoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    level: Annotated[Literal["debug", "info", "warning", "error"], Option(description="Lowest level written.")] = "info"
-    format: Annotated[Literal["text", "json"], Option(description="One line of text or one JSON object per record.")] = "text"
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Option(description="Lowest level written.")
+    ] = "info"
+    format: Annotated[
+        Literal["text", "json"], Option(description="One line of text or one JSON object per record.")
+    ] = "text"
 
 
 class PricesSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    update_url: Annotated[str, Option(description="Where `byline prices update` fetches newer data; empty means the package's own source.")] = ""
+    update_url: Annotated[
+        str,
+        Option(
+            description="Where `byline prices update` fetches newer data; empty means the package's own source."
+        ),
+    ] = ""
     auto_update: Annotated[bool, Option(description="Fetch newer prices once a day while serving.")] = False
-    overrides_file: Annotated[str, Option(description="TOML file with own prices, looked at before the package's.")] = ""
+    overrides_file: Annotated[
+        str, Option(description="TOML file with own prices, looked at before the package's.")
+    ] = ""

@@ -1,0 +1,96 @@
+"""The command table. A command's module is imported when it runs, or when help lists them all.
+
+Command modules are thin: parse, call, print. Each has `register(app)`, which adds its commands.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_group
+
+Context = Any
+"""What typer passes to a group: a type that it doesn't make public."""
+
+COMMANDS = {
+    "serve": "byline.cli.serve",
+    "demo": "byline.cli.demo",
+    "keys": "byline.cli.keys",
+    "jobs": "byline.cli.jobs",
+    "usage": "byline.cli.usage",
+    "requests": "byline.cli.requests",
+    "top": "byline.cli.top",
+    "incident": "byline.cli.incident",
+    "sql": "byline.cli.sql",
+    "prices": "byline.cli.prices",
+    "reprice": "byline.cli.prices",
+    "export": "byline.cli.export",
+    "backup": "byline.cli.backup",
+    "doctor": "byline.cli.doctor",
+}
+"""Command -> the module that registers it, in the order in which help shows them."""
+
+
+class Commands(TyperGroup):
+    """A group that knows its commands' names without importing them."""
+
+    def list_commands(self, ctx: Context) -> list[str]:  # noqa: ARG002
+        return [name for name, module in COMMANDS.items() if find_spec(module)]
+
+    def get_command(self, ctx: Context, cmd_name: str) -> Any:  # noqa: ARG002
+        if cmd_name not in self.commands and cmd_name in COMMANDS:
+            part = typer.Typer()
+            import_module(COMMANDS[cmd_name]).register(part)
+            self.commands.update(get_group(part).commands)
+        return self.commands.get(cmd_name)
+
+    def resolve_command(self, ctx: Context, args: list[str]) -> Any:
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else " See 'byline --help'."
+            ctx.fail(f"No such command {args[0]!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: Context) -> Any:
+        from byline.cli.output import CommandError, note, printable
+        from byline.settings import SettingsError
+        from byline.usage.ledger import LedgerUnavailable
+
+        try:
+            return super().invoke(ctx)
+        except (CommandError, SettingsError, LedgerUnavailable) as error:
+            note(printable(f"byline: {error}"))
+            raise typer.Exit(1) from error
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from byline import __version__
+        from byline._build import BUILD
+
+        typer.echo(f"byline {__version__} ({BUILD})")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    cls=Commands,
+    help="Puts a byline on every request to a model API, and keeps the books.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print version and build."),
+    ] = False,
+) -> None:
+    """Typer wants a function to hang the options of `byline` itself on."""
