@@ -1,0 +1,59 @@
+# The only commands a checkout needs. Each sets up .venv by itself, from hash-pinned locks.
+PYTHON ?= python3
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+MAKEFLAGS += --no-print-directory
+
+.PHONY: demo test check docs clean
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help:
+	@echo "make demo    run the gateway against a simulated provider and show who used what"
+	@echo "make test    run the tests (PYTEST_ARGS=... for pytest)"
+	@echo "make check   lint, formatting, types, import contracts"
+	@echo "make docs    write the generated reference pages anew"
+	@echo "make clean   remove .venv, caches and build results"
+
+demo: $(VENV)/demo.stamp
+	@$(BIN)/byline demo
+
+test: $(VENV)/dev.stamp
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/dev.stamp
+	@echo "ruff check" && $(BIN)/ruff check --quiet .
+	@echo "ruff format" && $(BIN)/ruff format --check --quiet .
+	@echo "pyright" && $(BIN)/pyright --warnings
+	@echo "import contracts" && $(BIN)/lint-imports --no-timing
+
+docs: $(VENV)/demo.stamp
+	@$(BIN)/python -m byline.cli.reference docs/reference
+
+clean:
+	@rm -rf $(VENV) dist .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache .grimp_cache
+	@find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# The build backend is in the locks as well, so nothing is fetched without a hash.
+define install
+	@echo "installing $(1)"
+	@$(PIP) install --require-hashes -r $(1)
+	@$(PIP) install --no-build-isolation --no-deps --editable .
+	@touch $@
+endef
+
+$(VENV)/demo.stamp: requirements/demo.txt pyproject.toml | $(VENV)/bin/python
+	$(call install,requirements/demo.txt)
+
+$(VENV)/dev.stamp: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
+	$(call install,requirements/dev.txt)
+	@touch $(VENV)/demo.stamp
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "creating $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
