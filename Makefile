@@ -4,7 +4,7 @@ PYTEST_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 MAKEFLAGS += --no-print-directory
 
 .PHONY: demo test check docs clean
@@ -28,7 +28,7 @@ check: $(VENV)/dev.stamp
 	@echo "ruff check" && $(BIN)/ruff check --quiet .
 	@echo "ruff format" && $(BIN)/ruff format --check --quiet .
 	@echo "pyright" && $(BIN)/pyright --warnings
-	@echo "import contracts" && $(BIN)/lint-imports --no-timing
+	@echo "import contracts" && $(BIN)/lint-imports --no-logo
 
 docs: $(VENV)/demo.stamp
 	@$(BIN)/python -m byline.cli.reference docs/reference
