@@ -104,6 +104,10 @@ class PriceBook:
     def price_list(self, provider: str) -> str:
         return self._price_lists.get(provider, provider)
 
+    def cached(self) -> dict[str, int]:
+        """How many entries each cache holds."""
+        return {"models": self._places.cache_info().currsize, "quotes": self._quote.cache_info().currsize}
+
     def _look_up_quote(
         self,
         provider: str,
