@@ -72,7 +72,7 @@ class CredentialSettings(msgspec.Struct, frozen=True):
 
 
 class ProviderSettings(msgspec.Struct, frozen=True):
-    """One upstream. `anthropic` and `openai` are there unless overridden; others need `base_url` and `kind`."""
+    """One upstream. `anthropic` (`https://api.anthropic.com`, ANTHROPIC_API_KEY) and `openai` (`https://api.openai.com`, OPENAI_API_KEY) are there unless overridden; others need `base_url` and `kind`."""
 
     base_url: Annotated[str, Option(description="Origin and optional path the API's paths are appended to.")] = ""
     kind: Annotated[Literal["anthropic", "openai", ""], Option(description="Which family of APIs it speaks; known for `anthropic` and `openai`.")] = ""

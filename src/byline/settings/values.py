@@ -12,7 +12,7 @@ import re
 from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Final, Literal, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 import msgspec
 
@@ -25,6 +25,8 @@ _SIZE = re.compile(r"(\d+)\s*([KMGT]i?)?B?")
 _BYTES = {prefix: 1000**power for power, prefix in enumerate(["", "K", "M", "G", "T"])} | {
     f"{prefix}i": 1024**power for power, prefix in enumerate(["", "K", "M", "G", "T"])
 }
+_MILLISECONDS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
+_BINARY = {"GiB": 1024**3, "MiB": 1024**2, "KiB": 1024, "B": 1}
 _BOOLS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -53,6 +55,29 @@ def parse_size(value: object) -> Size:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return Size(value)
     raise ValueError
+
+
+def written(value: object) -> str:
+    """A value as one would write it in TOML; empty for None."""
+    match value:
+        case None:
+            return ""
+        case Duration():
+            return json.dumps(_in_units(round(value * 1000), _MILLISECONDS, "ms"))
+        case Size():
+            return json.dumps(_in_units(value, _BINARY, "B"))
+        case Path():
+            return json.dumps(str(value))
+        case _:
+            return json.dumps(value)
+
+
+def _in_units(amount: int, units: dict[str, int], smallest: str) -> str:
+    """In the largest unit that leaves no fraction: 90 s, not 1.5 m."""
+    if amount == 0:
+        return f"0{smallest}"
+    unit = next(unit for unit, size in units.items() if amount % size == 0)
+    return f"{amount // units[unit]}{unit}"
 
 
 def read(kind: Any, meta: msgspec.Meta | None, value: object, *, is_text: bool) -> Any:
@@ -100,7 +125,7 @@ def _typed(kind: Any, text: str | object) -> object:
 
 def _unwrap(kind: Any) -> tuple[bool, Any]:
     """Whether None is allowed, and the type beside it."""
-    if get_origin(kind) is UnionType:
+    if get_origin(kind) in (Union, UnionType):
         (inner,) = (arg for arg in get_args(kind) if arg is not type(None))
         return True, inner
     return False, kind
@@ -120,6 +145,23 @@ def expected(kind: Any, meta: msgspec.Meta | None = None) -> str:
     return _EXPECTED[kind]
 
 
+def type_name(kind: Any, meta: msgspec.Meta | None = None) -> str:
+    """The type in a word or its choices, for a table."""
+    _, kind = _unwrap(kind)
+    if get_origin(kind) is Literal:
+        return ", ".join(f"`{choice}`" for choice in get_args(kind) if choice)
+    if get_origin(kind) is tuple:
+        return "list" if get_args(kind)[0] is str else f"list of {type_name(get_args(kind)[0])}"
+    return f"number{_range(meta)}" if kind is int else _TYPE_NAMES[kind]
+
+
+_TYPE_NAMES: dict[Any, str] = {
+    str: "text",
+    bool: "true or false",
+    Path: "path",
+    Duration: "duration",
+    Size: "size",
+}
 _EXPECTED: dict[Any, str] = {
     str: 'text in quotes, such as "name"',
     bool: "true or false",

@@ -1,0 +1,86 @@
+"""The `byline` command itself: version, help, errors, and what it imports to say so."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from byline.cli import app as command_line
+from byline.cli.output import CommandError
+from byline.settings import SettingsError
+
+HEAVY = ("duckdb", "uvloop", "httptools", "genai_prices", "rich", "asyncio", "jwt")
+
+
+@pytest.fixture
+def runner(monkeypatch):
+    """Runs `byline probe`, a command that raises what it is given."""
+
+    def run(error: Exception):
+        def register(app: typer.Typer) -> None:
+            @app.command("probe")
+            def probe() -> None:
+                raise error
+
+        module = type(sys)("probe_command")
+        module.register = register  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "probe_command", module)
+        monkeypatch.setitem(command_line.COMMANDS, "probe", "probe_command")
+        return CliRunner().invoke(command_line.app, ["probe"])
+
+    return run
+
+
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_version_names_the_build():
+    result = CliRunner().invoke(command_line.app, ["--version"])
+    assert result.output == "byline 0.1.0 (public)\n"
+
+
+def test_an_unknown_command_is_a_usage_error_with_the_nearest_one():
+    result = CliRunner().invoke(command_line.app, ["usge"])
+    assert result.exit_code == 2
+    assert "Did you mean 'usage'?" in result.stderr
+
+
+def test_version_and_a_wrong_command_load_nothing_heavy():
+    code = f"""
+import sys
+sys.argv = ["byline", "--version"]
+from byline.cli.__main__ import main
+try:
+    main()
+except SystemExit:
+    pass
+print(sorted(set({HEAVY!r}) & set(sys.modules)))
+"""
+    assert python(code).stdout.splitlines()[-1] == "[]"
+
+
+def test_without_the_gateway_extra_it_says_what_to_install():
+    code = """
+import sys
+sys.modules["typer"] = None
+from byline.cli.__main__ import main
+main()
+"""
+    result = python(code)
+    assert result.returncode == 1
+    assert result.stderr == "byline: the command line needs more packages: pip install 'byline[gateway]'\n"
+
+
+@pytest.mark.parametrize("error", [CommandError("no such key"), SettingsError("no such key")])
+def test_a_failed_command_says_why_on_stderr_and_exits_1(runner, error):
+    result = runner(error)
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", "byline: no such key\n")
+
+
+def test_an_error_of_our_own_making_is_not_hidden(runner):
+    assert isinstance(runner(KeyError("bug")).exception, KeyError)
