@@ -1,0 +1,189 @@
+"""Starts `byline serve` on a fresh data directory and asks its ledger what was recorded."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.ports import free_port
+from benchmarks.processes import descendants, has_open, listens_on, pin, yield_to_others
+from benchmarks.provider import CREDENTIAL
+
+BYLINE = (sys.executable, "-m", "byline.cli")
+CREDENTIAL_VARIABLE = "BENCHMARK_PROVIDER_KEY"
+CONFIG = """
+data_dir = "{data_dir}"
+[gateway]
+port = {port}
+[console]
+port = {console_port}
+[log]
+level = "warning"
+[providers.anthropic]
+base_url = "http://127.0.0.1:{upstream_port}"
+api_key_env = "{variable}"
+"""
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    rows: int
+    ids: int
+    complete: int
+    """Rows with outcome `ok`, complete usage and a price."""
+    output_tokens: int
+    identifiers: int
+    identifier: str | None
+    stamped: str | None
+
+
+RECORDED = """
+select count(*) as rows, count(distinct request_id) as ids,
+  count(*) filter (outcome = 'ok' and usage_complete and cost_status = 'priced') as complete,
+  coalesce(sum(output_tokens), 0)::bigint as output_tokens, count(distinct metadata_user_id) as identifiers,
+  any_value(identifier) as identifier, any_value(metadata_user_id) as stamped
+from api_usage
+"""
+
+
+@dataclass(slots=True)
+class Gateway:
+    prepared: Prepared
+    process: subprocess.Popen[bytes]
+
+    def family(self) -> list[int]:
+        return [self.process.pid, *descendants(self.process.pid)]
+
+    def workers(self) -> list[int]:
+        """Who holds a listening socket on the gateway's port, the supervisor aside."""
+        return [pid for pid in descendants(self.process.pid) if listens_on(pid, self.prepared.port)]
+
+    def ledger_processes(self) -> list[int]:
+        """Who has the ledger's file open: one, or none while it restarts."""
+        return [pid for pid in descendants(self.process.pid) if has_open(pid, self.prepared.ledger)]
+
+    def pinned(self, *, worker_core: int) -> tuple[int, tuple[int, ...]]:
+        """Moves the one worker to its core; returns its pid and those of supervisor and ledger process.
+
+        The others stay behind generator and provider, whose core they share: rows may wait.
+        """
+        (worker,) = self.workers()
+        others = tuple(pid for pid in self.family() if pid != worker)
+        pin(worker, worker_core)
+        for pid in others:
+            yield_to_others(pid)
+        return worker, others
+
+    def sql(self, query: str) -> list[dict[str, object]]:
+        output = byline(self.prepared.config, "sql", query, "--format", "json")
+        return msgspec.json.decode(output, type=list[dict[str, object]])
+
+    def recorded(self, *, expected: int, timeout_s: float = 120) -> Recorded:
+        """What the ledger holds, as soon as it holds `expected` rows, or at the end of the wait."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            found = msgspec.convert(self.sql(RECORDED)[0], Recorded, strict=False)
+            if found.rows >= expected or time.monotonic() > deadline:
+                return found
+            time.sleep(0.5)
+
+    def stop(self) -> int:
+        self.process.terminate()
+        return self.process.wait(timeout=60)
+
+
+def byline(config: Path, *words: str) -> bytes:
+    command = [*BYLINE, words[0], "--config", str(config), *words[1:]]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A configured data directory with one key; the provider's port is still open."""
+
+    directory: Path
+    port: int
+    console_port: int
+    key: str
+    extra: str
+
+    @property
+    def config(self) -> Path:
+        return self.directory / "byline.toml"
+
+    @property
+    def data_dir(self) -> Path:
+        return self.directory / "data"
+
+    @property
+    def ledger(self) -> Path:
+        return self.data_dir / "ledger.duckdb"
+
+    def point_at(self, upstream_port: int) -> None:
+        _write_config(self.config, self.port, self.console_port, upstream_port, self.extra)
+
+
+def prepare(directory: Path, *, user: str = "bench", extra: str = "") -> Prepared:
+    directory.mkdir(parents=True, exist_ok=True)
+    config, port, console_port, discard_port = directory / "byline.toml", free_port(), free_port(), 9
+    _write_config(config, port, console_port, discard_port, extra)
+    created = byline(config, "keys", "create", "--user", user, "--format", "json")
+    key = str(msgspec.json.decode(created, type=dict[str, object])["key"])
+    return Prepared(directory, port, console_port, key, extra)
+
+
+def _write_config(config: Path, port: int, console_port: int, upstream_port: int, extra: str) -> None:
+    text = CONFIG.format(
+        data_dir=config.parent / "data",
+        port=port,
+        console_port=console_port,
+        upstream_port=upstream_port,
+        variable=CREDENTIAL_VARIABLE,
+    )
+    config.write_text(text + extra)
+
+
+def start(config: Path, *, core: int | None = None) -> subprocess.Popen[bytes]:
+    placed = [] if core is None else ["taskset", "-c", str(core)]
+    command = [*placed, *BYLINE, "serve", "--config", str(config)]
+    log = (config.parent / "serve.log").open("ab")
+    return subprocess.Popen(
+        command, env={**os.environ, CREDENTIAL_VARIABLE: CREDENTIAL}, stdout=log, stderr=log
+    )
+
+
+def wait_until_ready(port: int, process: subprocess.Popen[bytes], timeout_s: float = 30) -> None:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"byline serve ended with {process.returncode} before it was ready")
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
+                if answer.status == 200:
+                    return
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            pass
+        time.sleep(0.05)
+    raise TimeoutError(f"byline serve is not ready after {timeout_s:.0f} s; see serve.log")
+
+
+@contextmanager
+def gateway(prepared: Prepared, *, core: int) -> Generator[Gateway]:
+    """A gateway whose processes all start on `core`; the caller may pin the worker elsewhere."""
+    process = start(prepared.config, core=core)
+    running = Gateway(prepared, process)
+    try:
+        wait_until_ready(prepared.port, process)
+        yield running
+    finally:
+        if process.poll() is None:
+            running.stop()

@@ -1,0 +1,93 @@
+"""Runs the C load generator and reads clocks as its measuring window opens and closes."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import msgspec
+
+from benchmarks.native_tools import NativeTools
+from benchmarks.payloads import VARY_BYTES
+
+Clocks = TypeVar("Clocks")
+
+
+class Distribution(msgspec.Struct, frozen=True):
+    count: int
+    p50: float
+    p90: float
+    p99: float
+    max: float
+
+
+class Result(msgspec.Struct, frozen=True):
+    latency_us: Distribution
+    first_byte_us: Distribution
+    event_delay_us: Distribution
+    """From the provider's write of an event to its read by the client."""
+    started: int
+    completed: int
+    failed: int
+    refused: int
+    """Answered with another status than 200."""
+    broken: int
+    """The connection ended or the answer was no HTTP."""
+    unfinished: int
+    requests: int
+    """Ended inside the window; `events` and `bytes` likewise."""
+    events: int
+    bytes: int
+    window_s: float
+    cpu_s: float
+    """The generator's own."""
+    backlog_s: float
+    """With a fixed rate: how late the generator was in the end. Not 0 means the rate was not held."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    connections: int
+    seconds: float
+    warmup_s: float
+    rate: float = 0
+    """Requests per second; 0 is a closed loop."""
+    stagger_us: int = 0
+    """Spread of the connections' first requests, so that paced streams don't run in step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured(Generic[Clocks]):
+    result: Result
+    before: Clocks
+    after: Clocks
+
+
+def run(
+    tools: NativeTools, plan: Plan, *, request: Path, port: int, core: int, clocks: Callable[[], Clocks]
+) -> Measured[Clocks]:
+    options = {
+        "port": port,
+        "request": request,
+        "vary": VARY_BYTES,
+        "connections": plan.connections,
+        "seconds": plan.seconds,
+        "warmup": plan.warmup_s,
+        "rate": plan.rate,
+        "stagger-us": plan.stagger_us,
+    }
+    command = ["taskset", "-c", str(core), str(tools.load)]
+    command += [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        opened = process.stdout.readline()
+        before = clocks()
+        closed = process.stdout.readline()
+        after = clocks()
+        report = process.stdout.read()
+    if process.returncode or (opened, closed) != ("measuring\n", "measured\n"):
+        raise RuntimeError("the load generator gave up; its reason stands above")
+    return Measured(msgspec.json.decode(report, type=Result), before, after)
