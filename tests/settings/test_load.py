@@ -119,6 +119,8 @@ def test_all_problems_are_told_at_once(write):
         ("providers.anthropic = 'x'", "providers.anthropic is a table; write [providers.anthropic]"),
         ("gateway.host.x = 1", "gateway.host must be text in quotes"),
         ("identity.policy = 'overwite'", '"merge"; did you mean "overwrite"?'),
+        ("identity.anthropic.policy = 'overwite'", '"merge"; did you mean "overwrite"?'),
+        ("identity.forbid_personal = 1", "must be true or false, not 1"),
         ("journal.sync_interval = '20 parsecs'", 'must be a duration, such as "20ms"'),
         ("journal.sync_interval = 0", "must be a duration"),
         ("journal.max_bytes = '4 apples'", 'must be a size, such as "16KiB"'),

@@ -73,8 +73,6 @@ def _base_url(key: str, provider: ProviderSettings) -> Iterator[str]:
         parts = urlsplit("")
     if not usable or parts.query or parts.fragment or parts.username:
         yield f'{key}.base_url must be an address such as "https://host/path", without user, query or fragment'
-    elif parts.path.endswith("/v1"):
-        yield f'{key}.base_url must end before /v1, which the API\'s own paths begin with: write "{url[:-3]}"'
 
 
 def _variable(key: str, name: str) -> Iterator[str]:
@@ -88,9 +86,8 @@ def _credentials(key: str, provider: ProviderSettings) -> Iterator[str]:
         at = f"{key}.credentials.{name}"
         if not _NAME.fullmatch(name):
             yield f"[{at}]: a credential's name has lower-case letters, digits and '-' only"
-        if name in ("default", "client"):
-            meaning = f"the key of {key}.api_key_env" if name == "default" else "the client's own key"
-            yield f"[{at}]: {name!r} is taken, it means {meaning}; choose another name"
+        if name == "client":
+            yield f"[{at}]: 'client' stands in rows for the client's own key; choose another name"
         yield from _variable(f"{at}.api_key_env", credential.api_key_env)
         for kind in ("keys", "users", "teams"):
             for who in getattr(credential, kind):

@@ -80,6 +80,7 @@ class ProviderSettings(msgspec.Struct, frozen=True):
     api_key_env: Annotated[str, Option(description="Environment variable with the key of the credential named `default`; empty sends none.")] = ""
     credentials: Annotated[dict[str, CredentialSettings], Option(description="Further credentials by name; `default` serves who matches none.")] = {}
     allow_paths: Annotated[tuple[str, ...], Option(description="Further paths passed through attributed, without usage; `*` at the end matches the rest.")] = ()
+    price_list: Annotated[str, Option(description="Whose prices it charges, such as `openai` or `aws`; its own name's if empty.")] = ""
     ask_for_usage: Annotated[bool, Option(description="Add `stream_options.include_usage` to chat streams that lack it.")] = True
     forward_traceparent: Annotated[bool, Option(description="Send the client's `traceparent` on to the provider.")] = False
     forward_organization: Annotated[bool, Option(description="Let clients set organization, project and workspace headers on the gateway's credential.")] = False
@@ -91,7 +92,8 @@ class IdentitySettings(msgspec.Struct, frozen=True):
 
     identifier: Annotated[IdentifierKind | None, Option(description="What is stamped: `id`, `username`, `email`, `hash` or `user_job`.")] = None
     policy: Annotated[Policy | None, Option(description="What happens to an identity the client sent: `overwrite`, `fill`, `keep` or `merge`.")] = None
-    max_length: Annotated[int | None, Option(ge=16, description="Longest identifier; if unset 256 for Anthropic, 64 for OpenAI.")] = None
+    max_length: Annotated[int | None, Option(ge=16, description="Longest identifier in characters; if unset 256 for Anthropic, 64 for OpenAI.")] = None
+    forbid_personal: Annotated[bool | None, Option(description="Send the hash instead of what looks like an email address or phone number; if unset so for Anthropic.")] = None
     client_credential_policy: Annotated[Policy | None, Option(description="Policy where the client's own provider credential passes through.")] = None
 
 
@@ -100,18 +102,20 @@ class IdentityOptions(msgspec.Struct, frozen=True):
 
     identifier: Annotated[IdentifierKind, Option(description="What is stamped: `id`, `username`, `email`, `hash` or `user_job`.")] = "id"
     policy: Annotated[Policy, Option(description="What happens to an identity the client sent: `overwrite`, `fill`, `keep` or `merge`.")] = "overwrite"
-    max_length: Annotated[int | None, Option(ge=16, description="Longest identifier; if unset 256 for Anthropic, 64 for OpenAI.")] = None
+    max_length: Annotated[int | None, Option(ge=16, description="Longest identifier in characters; if unset 256 for Anthropic, 64 for OpenAI.")] = None
+    forbid_personal: Annotated[bool | None, Option(description="Send the hash instead of what looks like an email address or phone number; if unset so for Anthropic.")] = None
     client_credential_policy: Annotated[Policy, Option(description="Policy where the client's own provider credential passes through.")] = "keep"
     hash_key_env: Annotated[str, Option(description="Environment variable with the key of `hash` identifiers. Unset: one is made and kept in the control database.")] = "BYLINE_HASH_KEY"
     providers: dict[str, IdentitySettings] = {}
 
     def for_provider(self, name: str) -> IdentitySettings:
-        """`[identity.NAME]` over `[identity]`; every option but `max_length` is set."""
+        """`[identity.NAME]` over `[identity]`; `max_length` and `forbid_personal` may still be None."""
         own = self.providers.get(name, IdentitySettings())
         return IdentitySettings(
             identifier=own.identifier or self.identifier,
             policy=own.policy or self.policy,
             max_length=own.max_length or self.max_length,
+            forbid_personal=self.forbid_personal if own.forbid_personal is None else own.forbid_personal,
             client_credential_policy=own.client_credential_policy or self.client_credential_policy,
         )
 
@@ -182,7 +186,7 @@ class PricesSettings(msgspec.Struct, frozen=True):
 
     update_url: Annotated[str, Option(description="Where `byline prices update` fetches newer data; empty means the package's own source.")] = ""
     auto_update: Annotated[bool, Option(description="Fetch newer prices once a day while serving.")] = False
-    overrides_file: Annotated[Path | None, Option(description="TOML file with own prices, looked at before the package's.")] = None
+    overrides_file: Annotated[Path | None, Option(description="TOML file with own prices in tables `[models.\"PROVIDER/MODEL\"]`, looked at before the package's.")] = None
 
 
 class LogSettings(msgspec.Struct, frozen=True):
