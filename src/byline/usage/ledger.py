@@ -1,10 +1,16 @@
-"""The Ledger port: where records are kept and queried. Engines live in `byline.stores`."""
+"""The Ledger port: where records are kept and queried. Engines live in `byline.stores`.
+
+A question is a value (`UsageQuery`, `IncidentQuery`, ...), so it travels through the ledger's socket
+as it is, and an engine answers all of them by one method. What each question means, in SQL without a
+dialect, stands in `byline.usage.reports`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -14,7 +20,7 @@ Dimension = str
 """One of `DIMENSIONS`: what `byline usage --by` may group by."""
 DIMENSIONS: tuple[Dimension, ...] = (
     "user", "team", "job", "model", "provider", "day", "hour", "session", "client", "outcome",
-)
+)  # fmt: skip
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -27,7 +33,7 @@ class Table(msgspec.Struct, frozen=True):
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
 
-class UsageQuery(msgspec.Struct, frozen=True, kw_only=True):
+class UsageQuery(msgspec.Struct, frozen=True, kw_only=True, tag="usage"):
     """`since` inclusive, `until` exclusive, both aware; `timezone` decides where a day begins."""
 
     by: tuple[Dimension, ...]
@@ -35,12 +41,15 @@ class UsageQuery(msgspec.Struct, frozen=True, kw_only=True):
     until: datetime | None = None
     timezone: str = "UTC"
     where: Mapping[str, str] = {}
-    """Column -> value it must equal."""
+    """Column or dimension -> value it must equal; the empty string stands for a missing value."""
     include_client_credential: bool = False
     """Count notional cost of calls paid with the client's own credential as spend."""
+    limit: int | None = None
 
 
-class RequestsQuery(msgspec.Struct, frozen=True, kw_only=True):
+class RequestsQuery(msgspec.Struct, frozen=True, kw_only=True, tag="requests"):
+    """Rows, newest first."""
+
     since: datetime
     until: datetime | None = None
     user: str | None = None
@@ -48,19 +57,136 @@ class RequestsQuery(msgspec.Struct, frozen=True, kw_only=True):
     session: str | None = None
     outcome: str | None = None
     identifier: str | None = None
+    """Whom a provider's mail means: matches `identifier`, `metadata_user_id`, `client_metadata_user_id`."""
+    where: Mapping[str, str] = {}
     limit: int = 50
+
+
+class CoverageQuery(msgspec.Struct, frozen=True, kw_only=True, tag="coverage"):
+    """Which share of requests and of tokens is attributed to a user, and to a job."""
+
+    since: datetime
+    until: datetime | None = None
+    by: tuple[Dimension, ...] = ()
+    where: Mapping[str, str] = {}
+
+
+class MoversQuery(msgspec.Struct, frozen=True, kw_only=True, tag="movers"):
+    """Whose spend changed most against the window of the same length just before `since`."""
+
+    by: tuple[Dimension, ...]
+    since: datetime
+    until: datetime
+    where: Mapping[str, str] = {}
+    include_client_credential: bool = False
+    limit: int = 20
+
+
+class LatencyQuery(msgspec.Struct, frozen=True, kw_only=True, tag="latency"):
+    """Percentiles of duration and time to first byte over answers that came whole."""
+
+    since: datetime
+    until: datetime | None = None
+    by: tuple[Dimension, ...] = ("model",)
+    where: Mapping[str, str] = {}
+
+
+class CacheQuery(msgspec.Struct, frozen=True, kw_only=True, tag="cache"):
+    """How much of the input was read from the provider's prompt cache."""
+
+    since: datetime
+    until: datetime | None = None
+    by: tuple[Dimension, ...] = ("model",)
+    where: Mapping[str, str] = {}
+
+
+class ErrorsQuery(msgspec.Struct, frozen=True, kw_only=True, tag="errors"):
+    """What did not end well, by outcome, HTTP status and error type; 429s are those of status 429."""
+
+    since: datetime
+    until: datetime | None = None
+    by: tuple[Dimension, ...] = ()
+    where: Mapping[str, str] = {}
+
+
+class IncidentQuery(msgspec.Struct, frozen=True, kw_only=True, tag="incident"):
+    """Who drove requests, tokens, 429s and errors, against the window of the same length before."""
+
+    since: datetime
+    until: datetime
+    by: tuple[Dimension, ...] = ("user", "job")
+    where: Mapping[str, str] = {}
+    limit: int = 10
+
+
+Report = (
+    UsageQuery
+    | RequestsQuery
+    | CoverageQuery
+    | MoversQuery
+    | LatencyQuery
+    | CacheQuery
+    | ErrorsQuery
+    | IncidentQuery
+)
+
+
+class ExportQuery(msgspec.Struct, frozen=True, kw_only=True, tag="export"):
+    """Every column of the rows of a window, as one file, in the order they were recorded."""
+
+    since: datetime
+    until: datetime | None = None
+    where: Mapping[str, str] = {}
+    format: Literal["parquet", "csv"] = "parquet"
 
 
 class SqlLimits(msgspec.Struct, frozen=True):
     timeout_s: float = 30.0
     max_rows: int = 100_000
+    max_bytes: int = 256 * 1024 * 1024
 
 
-class LedgerUnavailable(RuntimeError):
+class LedgerUnavailable(RuntimeError):  # noqa: N818 - a state, not a fault of the caller
     """The store can't be reached or refused the work for now: keep the rows and try again."""
 
 
-class Ledger(Protocol):
+class QueryError(ValueError):
+    """The question can't be answered as put; the message says what to write instead."""
+
+
+class QueryTimeout(QueryError):  # noqa: N818 - as in TimeoutError's own family
+    """The time a query may take was over before its answer was complete."""
+
+
+Progress = Callable[[float], None]
+"""Called now and then with the done share, 0..1."""
+
+
+class LedgerReader(Protocol):
+    """The read side. Safe to call from several threads at once."""
+
+    def report(self, query: Report) -> Table:
+        """Raises QueryError for an unknown dimension, column or time zone."""
+        ...
+
+    def usage(self, query: UsageQuery) -> Table: ...
+    def requests(self, query: RequestsQuery) -> Table: ...
+    def sql(self, text: str, limits: SqlLimits) -> Table:
+        """One SELECT, read-only, bounded. Raises QueryError with the engine's message."""
+        ...
+
+    def export(self, query: ExportQuery, progress: Progress | None = None) -> Path:
+        """Writes a file into the ledger's own outbox; the caller moves it away."""
+        ...
+
+    def backup(self, target: Path, progress: Progress | None = None) -> None:
+        """A consistent copy of the store at `target`, which must not exist; inserts wait meanwhile."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Ledger(LedgerReader, Protocol):
     """Every engine keeps these promises; `tests/contract` holds each engine to them.
 
     Inserts are durable on return and idempotent by `request_id` (`event_id`). A row with any other
@@ -72,10 +198,3 @@ class Ledger(Protocol):
         ...
 
     def insert_events(self, events: Sequence[Mapping[str, Any]]) -> int: ...
-    def usage(self, query: UsageQuery) -> Table: ...
-    def requests(self, query: RequestsQuery) -> Table: ...
-    def sql(self, text: str, limits: SqlLimits) -> Table:
-        """One SELECT, read-only, bounded. Raises ValueError with the engine's message."""
-        ...
-
-    def close(self) -> None: ...

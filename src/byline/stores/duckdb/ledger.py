@@ -1,0 +1,124 @@
+"""The Ledger port on DuckDB. Reads run side by side; writes, one at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+
+from byline.stores.duckdb import ingest, schema, user_sql
+from byline.stores.duckdb.connection import DuckDBOptions, connect, query_errors, unavailable
+from byline.stores.duckdb.copies import backup, export
+from byline.stores.duckdb.dialect import DuckDBDialect
+from byline.usage.batches import first_of_each, last_word_of_each
+from byline.usage.columns import EVENT_COLUMNS, PRIVILEGED_PREFIX, USAGE_COLUMNS, USAGE_DEFAULTS
+from byline.usage.ledger import (
+    ExportQuery,
+    LedgerUnavailable,
+    Progress,
+    Report,
+    RequestsQuery,
+    SqlLimits,
+    Table,
+    UsageQuery,
+)
+from byline.usage.record import UsageRecord
+from byline.usage.reports.plan import plan
+
+_USAGE: Final = ingest.Target(
+    table=schema.USAGE_TABLE,
+    key="request_id",
+    time="started_at",
+    columns=USAGE_COLUMNS,
+    defaults=USAGE_DEFAULTS,
+    replaceable="outcome = 'interrupted'",
+)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class DuckDBLedger:
+    """Satisfies `byline.usage.ledger.Ledger`. One per process and file."""
+
+    def __init__(
+        self,
+        options: DuckDBOptions,
+        *,
+        privileged: Sequence[str] = (),
+        now: Callable[[], datetime] = _utc_now,
+    ) -> None:
+        """`privileged` names the `pii_...` columns of events; any other such key is not stored.
+
+        Raises LedgerUnavailable when another process has the file or a newer Byline wrote it.
+        """
+        self._options = options
+        self._now = now
+        self._dialect = DuckDBDialect()
+        self._connection = connect(options)
+        self._writing = threading.Lock()
+        self._events = _events_target(privileged)
+        with unavailable():
+            schema.migrate(self._connection, privileged)
+
+    def insert_usage(self, rows: Sequence[UsageRecord]) -> int:
+        return self._insert(_USAGE, last_word_of_each(rows))
+
+    def insert_events(self, events: Sequence[Mapping[str, Any]]) -> int:
+        return self._insert(self._events, first_of_each(events, "event_id"))
+
+    def _insert(self, target: ingest.Target, rows: Sequence[object]) -> int:
+        if not rows:
+            return 0
+        with self._writing, unavailable():
+            return ingest.insert(self._connection, target, rows)
+
+    def report(self, query: Report) -> Table:
+        planned = plan(query, self._dialect, self._now())
+        cursor = self._cursor()
+        try:
+            with query_errors():
+                return planned.shape(cursor.execute(planned.sql, dict(planned.parameters)).fetchall())
+        finally:
+            cursor.close()
+
+    def usage(self, query: UsageQuery) -> Table:
+        return self.report(query)
+
+    def requests(self, query: RequestsQuery) -> Table:
+        return self.report(query)
+
+    def sql(self, text: str, limits: SqlLimits) -> Table:
+        return user_sql.run(self._cursor(), text, limits)
+
+    def export(self, query: ExportQuery, progress: Progress | None = None) -> Path:
+        return export(self._cursor(), query, self._options.outbox, self._now(), progress)
+
+    def backup(self, target: Path, progress: Progress | None = None) -> None:
+        with self._writing, unavailable():
+            backup(self._connection, self._options, target, progress)
+
+    def close(self) -> None:
+        with self._writing:
+            self._connection.close()
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        try:
+            return self._connection.cursor()
+        except duckdb.Error as error:
+            raise LedgerUnavailable("the ledger is closed") from error
+
+
+def _events_target(privileged: Sequence[str]) -> ingest.Target:
+    assert all(name.startswith(PRIVILEGED_PREFIX) for name in privileged)
+    return ingest.Target(
+        table=schema.EVENTS_TABLE,
+        key="event_id",
+        time="occurred_at",
+        columns={**EVENT_COLUMNS, **dict.fromkeys(privileged, "text")},
+    )

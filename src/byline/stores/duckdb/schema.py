@@ -1,0 +1,104 @@
+"""Tables, views and their versions.
+
+The tables stand in the schema `store`; people and reports see the views of the same names, which leave
+privileged columns out. Migrations only go forward: each is one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import duckdb
+
+from byline.stores.duckdb.dialect import TYPES, quoted
+from byline.usage.columns import EVENT_COLUMNS, PRIVILEGED_PREFIX, USAGE_COLUMNS, Kind
+from byline.usage.ledger import LedgerUnavailable
+
+USAGE_TABLE: Final = "store.api_usage"
+EVENTS_TABLE: Final = "store.api_events"
+_REQUIRED: Final = ("request_id", "started_at", "event_id")
+
+
+def _create_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute(f"CREATE TABLE {USAGE_TABLE} ({_declared(USAGE_COLUMNS, _REQUIRED)})")
+    # `request_id` of an event names the request it is about, which may be none.
+    connection.execute(f"CREATE TABLE {EVENTS_TABLE} ({_declared(EVENT_COLUMNS, ('event_id',))})")
+
+
+MIGRATIONS: Final[tuple[Callable[[duckdb.DuckDBPyConnection], None], ...]] = (_create_tables,)
+"""Migration n takes the store from version n to n + 1. Append; never edit one that was released."""
+
+
+def migrate(
+    connection: duckdb.DuckDBPyConnection,
+    privileged: Sequence[str] = (),
+    migrations: Sequence[Callable[[duckdb.DuckDBPyConnection], None]] = MIGRATIONS,
+) -> None:
+    """Brings the store to the newest version. Raises LedgerUnavailable for one that is newer still."""
+    connection.execute("CREATE SCHEMA IF NOT EXISTS store")
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS store.migrations (version INTEGER, applied_at TIMESTAMPTZ)"
+    )
+    version = current_version(connection)
+    if version > len(migrations):
+        raise LedgerUnavailable(
+            f"the ledger was written by a newer Byline (schema {version}, this one knows {len(migrations)}): "
+            "upgrade, or point data_dir elsewhere"
+        )
+    for number, migration in enumerate(migrations[version:], start=version + 1):
+        _apply(connection, number, migration)
+    _add_privileged(connection, privileged)
+    _create_views(connection)
+
+
+def current_version(connection: duckdb.DuckDBPyConnection) -> int:
+    row = connection.execute("SELECT coalesce(max(version), 0) FROM store.migrations").fetchone()
+    assert row
+    return int(row[0])
+
+
+def columns_of(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
+    schema, _, name = table.partition(".")
+    rows = connection.execute(
+        "SELECT column_name FROM duckdb_columns() WHERE schema_name = $schema AND table_name = $name "
+        "ORDER BY column_index",
+        {"schema": schema, "name": name},
+    ).fetchall()
+    return [str(row[0]) for row in rows]
+
+
+def _apply(
+    connection: duckdb.DuckDBPyConnection,
+    number: int,
+    migration: Callable[[duckdb.DuckDBPyConnection], None],
+) -> None:
+    connection.begin()
+    try:
+        migration(connection)
+        connection.execute("INSERT INTO store.migrations VALUES ($number, now())", {"number": number})
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
+
+
+def _add_privileged(connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> None:
+    for name in names:
+        if not name.startswith(PRIVILEGED_PREFIX):
+            raise ValueError(f"privileged column {name!r} must begin with {PRIVILEGED_PREFIX!r}")
+        connection.execute(f"ALTER TABLE {EVENTS_TABLE} ADD COLUMN IF NOT EXISTS {quoted(name)} VARCHAR")
+
+
+def _create_views(connection: duckdb.DuckDBPyConnection) -> None:
+    for table, view in ((USAGE_TABLE, "api_usage"), (EVENTS_TABLE, "api_events")):
+        general = [name for name in columns_of(connection, table) if not name.startswith(PRIVILEGED_PREFIX)]
+        selected = ", ".join(quoted(name) for name in general)
+        connection.execute(f"CREATE OR REPLACE VIEW main.{view} AS SELECT {selected} FROM {table}")  # noqa: S608 - names of ours
+
+
+def _declared(columns: Mapping[str, Kind], required: Sequence[str]) -> str:
+    return ", ".join(
+        f"{quoted(name)} {TYPES[kind]}{' NOT NULL' if name in required else ''}"
+        for name, kind in columns.items()
+    )
