@@ -257,6 +257,12 @@ def test_audio_hidden_in_the_totals_makes_the_cost_partial(book: PriceBook, audi
     assert costed(book, record) == (Decimal("0.00025"), status)
 
 
+def test_an_amount_has_no_more_places_than_stores_keep(book: PriceBook) -> None:
+    usage = {"input_uncached_tokens": 0, "cache_write_tokens": 1, "output_tokens": 0}
+    record = attempt("google/gemini-2.5-flash", provider="openrouter", **usage)
+    assert costed(book, record) == (Decimal("0.000000083333"), "priced")
+
+
 def test_the_price_version_names_the_data_the_rules_and_the_own_prices(catalogue: Catalogue) -> None:
     own = overrides.read({"anthropic/claude-x": {"input_per_mtok": "1", "output_per_mtok": "2"}})
     plain, with_own = PriceBook(catalogue).version, PriceBook(catalogue, own).version

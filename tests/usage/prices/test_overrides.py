@@ -16,7 +16,7 @@ NOVEMBER = datetime(2026, 11, 1, tzinfo=UTC)
 def quoted(
     catalogue: Catalogue, toml: str, provider: str, model: str, at: datetime = NOVEMBER, **service: str
 ) -> Quote:
-    own = overrides.read(tomllib.loads(toml)["prices"]["models"])
+    own = overrides.read(tomllib.loads(toml)["models"])
     return PriceBook(catalogue, own).quote(provider, model, at, **service)
 
 
@@ -26,7 +26,7 @@ def cost(quote: Quote, *counts: int) -> Decimal:
 
 
 CONTRACT = """
-[prices.models."anthropic/claude-sonnet-4-5"]
+[models."anthropic/claude-sonnet-4-5"]
 from = 2026-07-01
 input_per_mtok = "2.40"
 output_per_mtok = 12
@@ -65,11 +65,11 @@ def test_factors_multiply_and_a_kind_of_service_without_one_has_no_price(catalog
 
 def test_several_dates_make_a_history(catalogue: Catalogue) -> None:
     history = """
-    [[prices.models."anthropic/house-model"]]
+    [[models."anthropic/house-model"]]
     from = 2026-02-01
     input_per_mtok = 2
     output_per_mtok = 4
-    [[prices.models."anthropic/house-model"]]
+    [[models."anthropic/house-model"]]
     from = 2026-01-01
     input_per_mtok = 1
     output_per_mtok = 2
@@ -85,10 +85,10 @@ def test_several_dates_make_a_history(catalogue: Catalogue) -> None:
 
 def test_a_provider_of_ones_own_and_a_star_for_fine_tunes(catalogue: Catalogue) -> None:
     toml = """
-    [prices.models."vllm/llama-4"]
+    [models."vllm/llama-4"]
     input_per_mtok = 0
     output_per_mtok = "0.10"
-    [prices.models."openai/ft:gpt-4.1-2025-04-14:*"]
+    [models."openai/ft:gpt-4.1-2025-04-14:*"]
     input_per_mtok = 3
     output_per_mtok = 12
     """
@@ -99,7 +99,7 @@ def test_a_provider_of_ones_own_and_a_star_for_fine_tunes(catalogue: Catalogue) 
 
 def test_long_context_prices_of_ones_own(catalogue: Catalogue) -> None:
     toml = """
-    [prices.models."anthropic/claude-sonnet-4-5"]
+    [models."anthropic/claude-sonnet-4-5"]
     input_per_mtok = 3
     output_per_mtok = 15
     web_search_per_1k = 8
@@ -132,7 +132,7 @@ def test_long_context_prices_of_ones_own(catalogue: Catalogue) -> None:
 def test_a_faulty_entry_is_refused_by_name(name: str, table: object, complaint: str) -> None:
     with pytest.raises(ValueError) as refused:
         overrides.read({name: table})
-    assert f'[prices.models."{name}"]' in str(refused.value)
+    assert f'[models."{name}"]' in str(refused.value)
     assert complaint in str(refused.value)
 
 

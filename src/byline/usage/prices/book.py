@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import lru_cache
 from typing import Final
 
@@ -15,9 +16,16 @@ import msgspec
 
 from byline.usage.prices import overrides as own
 from byline.usage.prices.catalogue import Catalogue, Listing
-from byline.usage.prices.charge import Charge, compile_charge
+from byline.usage.prices.charge import Charge, compile_charge, places
 from byline.usage.prices.names import MAX_NAME_LENGTH, platform
-from byline.usage.prices.service import RULES_EDITION, Service, UnpublishedPriceError, service_of, terms
+from byline.usage.prices.service import (
+    RULES_EDITION,
+    Service,
+    Terms,
+    UnpublishedPriceError,
+    service_of,
+    terms,
+)
 from byline.usage.prices.tariff import Tariff
 from byline.usage.record import CostStatus
 
@@ -48,6 +56,8 @@ class Quote(msgspec.Struct, frozen=True):
     tariff: Tariff | None = None
     gaps: frozenset[str] = frozenset()
     """Parts without a price of their own, by their names in `Rates`."""
+    places: int = 0
+    """Decimal places that an amount can have."""
     price_list: str = ""
     model: str = ""
     source: str = ""
@@ -131,17 +141,22 @@ class PriceBook:
     def _quote_listed(self, listing: Listing, at: datetime, service: Service) -> Quote:
         try:
             agreed = terms(listing.price_list, listing.id, service)
-            tariff = self.catalogue.tariff(listing, at, agreed.variant)
-            if tariff is None and agreed.otherwise is not None:
-                standard = self.catalogue.tariff(listing, at)
-                tariff = None if standard is None else standard.scaled(agreed.otherwise)
-            if tariff is None:
-                raise UnpublishedPriceError(" ".join(agreed.variant or ("standard",)))
+            tariff, factor = self._listed(listing, at, agreed)
         except UnpublishedPriceError as missing:
             return Quote(
                 "partial", f"no published price: {missing}", price_list=listing.price_list, model=listing.id
             )
-        return _quoted(tariff.scaled(agreed.factor), listing.price_list, listing.id, self.catalogue.edition)
+        source = self.catalogue.edition if factor == 1 else f"{self.catalogue.edition} x {factor}"
+        return _quoted(tariff.scaled(factor), listing.price_list, listing.id, source)
+
+    def _listed(self, listing: Listing, at: datetime, agreed: Terms) -> tuple[Tariff, Decimal]:
+        """The listed price and the factor on it."""
+        if (tariff := self.catalogue.tariff(listing, at, agreed.variant)) is not None:
+            return tariff, agreed.factor
+        standard = self.catalogue.tariff(listing, at)
+        if standard is None or agreed.otherwise is None:
+            raise UnpublishedPriceError(" ".join(agreed.variant or ("standard",)))
+        return standard, agreed.factor * agreed.otherwise
 
     def _look_up_changes_within_day(self, provider: str, model: str) -> bool:
         places = self._places(provider, model)
@@ -180,4 +195,5 @@ _PRICED_PARTS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "out
 def _quoted(tariff: Tariff, price_list: str, model: str, source: str) -> Quote:
     every = (tariff.base, *(band.rates for band in tariff.bands))
     gaps = frozenset(part for part in _PRICED_PARTS if any(getattr(rates, part) is None for rates in every))
-    return Quote("priced", "", compile_charge(tariff), tariff, gaps, price_list, model, source)
+    charge = compile_charge(tariff)
+    return Quote("priced", "", charge, tariff, gaps, places(tariff), price_list, model, source)

@@ -18,10 +18,14 @@ from importlib.metadata import version
 import msgspec
 from genai_prices import types
 from genai_prices.data_snapshot import get_snapshot
+from genai_prices.update_prices import DEFAULT_UPDATE_URL
 
 from byline.usage.prices.names import cleaned, plain_names, without_latest
 from byline.usage.prices.tariff import Band, Rates, Tariff
 
+UPDATE_URL = DEFAULT_UPDATE_URL
+"""Where the library's authors publish newer data for this version's format."""
+PACKAGE_VERSION = version("genai-prices")
 Variant = tuple[str, str]
 """Key and value by which the data tells services apart, such as `("processing", "batch")`."""
 
@@ -107,6 +111,13 @@ class Catalogue:
             return None
         return _tariff(listing.info.get_prices(at, dict([variant])))
 
+    def model_count(self, price_list: str | None = None) -> int:
+        lists = self._lists.values() if price_list is None else filter(None, [self._lists.get(price_list)])
+        return sum(len(prices.provider.models) for prices in lists)
+
+    def price_lists(self) -> list[str]:
+        return sorted(self._lists)
+
     def nearest(self, price_list: str | None, name: str, limit: int = 5) -> list[str]:
         lists = self._lists.values() if price_list is None else [self._lists[price_list]]
         known = {model.id for prices in lists for model in prices.provider.models}
@@ -115,17 +126,22 @@ class Catalogue:
 
 def bundled() -> Catalogue:
     """The data that the installed package carries."""
-    return Catalogue(get_snapshot().providers, f"genai-prices-{version('genai-prices')}")
+    return Catalogue(get_snapshot().providers, f"genai-prices-{PACKAGE_VERSION}")
 
 
 def parsed(data: bytes, edition: str) -> Catalogue:
     """Reads a fetched edition. Raises ValueError when it is not one."""
-    raw = msgspec.json.decode(data)
-    if not isinstance(raw, list):
-        raise ValueError("not a list of providers")  # noqa: TRY004 - the data is wrong, not the call
-    # The library has no public reader for its data file; its updater goes through this function.
-    providers = types._providers_from_raw(raw)  # pyright: ignore[reportPrivateUsage]
-    return Catalogue(providers, edition)
+    try:
+        raw = msgspec.json.decode(data)
+        # The library has no public reader for its data file; its own updater goes through this one.
+        providers = types._providers_from_raw(raw)  # pyright: ignore[reportPrivateUsage]
+        return Catalogue(providers, edition)
+    except Exception as error:  # whatever the reader trips over, the data is at fault
+        raise ValueError(f"no price data: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def _names(model: types.ModelInfo) -> Iterator[str]:

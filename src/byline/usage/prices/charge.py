@@ -20,8 +20,13 @@ _PER_MILLION = 6
 _PER_THOUSAND = 3
 
 
+def places(tariff: Tariff) -> int:
+    """Decimal places an amount by this tariff can have."""
+    return max(_scale(rates) for rates in (tariff.base, *(band.rates for band in tariff.bands)))
+
+
 def compile_charge(tariff: Tariff) -> Charge:
-    scale = max(_scale(rates) for rates in (tariff.base, *(band.rates for band in tariff.bands)))
+    scale = places(tariff)
     base = _flat(tariff.base, scale)
     if not tariff.bands:
         return base

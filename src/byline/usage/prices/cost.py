@@ -21,12 +21,14 @@ from typing import Final, cast
 import msgspec
 
 from byline.apis.api import Iteration
+from byline.usage.columns import MONEY_PLACES
 from byline.usage.prices.book import PriceBook, Quote
 from byline.usage.record import CostStatus, UsageRecord
 
 Amount = tuple[Decimal | None, CostStatus]
 
 FREE_APIS: Final = frozenset({"count_tokens", "models"})
+_LEAST: Final = Decimal(1).scaleb(-MONEY_PLACES)
 _MODALITY_COUNTS: Final = frozenset({"audio_tokens", "image_tokens", "video_tokens"})
 
 
@@ -103,6 +105,8 @@ def _amount_of(
     uncached, read, output = counts.input_uncached_tokens, counts.cache_read_tokens or 0, counts.output_tokens
     write_5m, write_1h = _cache_writes(counts)
     amount = quote.charge(uncached or 0, read, write_5m, write_1h, output or 0, reasoning, searches)
+    if quote.places > MONEY_PLACES:  # a few lists hold floats such as 0.08333333333333334
+        amount = amount.quantize(_LEAST)
     if not quote.gaps and uncached is not None and output is not None:
         return amount, "priced"
     used = zip(_PARTS, (uncached, read, write_5m, write_1h, output, searches), strict=True)

@@ -1,6 +1,6 @@
-"""Own prices: what a contract says, or what the catalogue lacks, read from TOML and checked.
+"""Own prices: what a contract says, or what the catalogue lacks, read from a TOML file and checked.
 
-    [prices.models."anthropic/claude-sonnet-4-5"]
+    [models."anthropic/claude-sonnet-4-5"]
     from = 2026-07-01                    # earlier requests keep the catalogue's price
     input_per_mtok = "2.40"
     output_per_mtok = "12.00"
@@ -13,10 +13,12 @@ no price, and a kind of service that `factors` leaves out has none either.
 from __future__ import annotations
 
 import hashlib
+import tomllib
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import date
 from decimal import Decimal
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, cast
 
 import msgspec
 
@@ -107,13 +109,30 @@ class Overrides:
         return next((prices for start, prices in self._beginnings if full.startswith(start)), ())
 
 
+def load(file: Path) -> Overrides:
+    """Raises ValueError naming the file and the fault."""
+    try:
+        document = tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise ValueError(f"{file}: can't be read: {error.strerror}; correct prices.overrides_file") from None
+    except ValueError as error:
+        raise ValueError(f"{file}: not valid TOML: {error}") from None
+    models = document.pop("models", {})
+    if document or not isinstance(models, dict):
+        raise ValueError(f'{file}: own prices stand in tables [models."PROVIDER/MODEL"] and nowhere else')
+    try:
+        return read(cast("dict[str, object]", models))
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
+
+
 def read(models: Mapping[str, object]) -> Overrides:
-    """Reads the tables under `[prices.models]`. Raises ValueError naming the entry and its fault."""
+    """Reads the tables below `[models]`. Raises ValueError naming the entry and its fault."""
     return Overrides({name.lower(): _entry(name, table) for name, table in models.items()})
 
 
 def _entry(name: str, value: object) -> tuple[Override, ...]:
-    where = f'[prices.models."{name}"]'
+    where = f'[models."{name}"]'
     if "/" not in name.strip("/"):
         raise ValueError(f'{where}: write the provider before the model, as in "anthropic/{name}"')
     try:
@@ -150,11 +169,6 @@ def _edition(entries: Mapping[str, tuple[Override, ...]]) -> str:
         return ""
     canonical = msgspec.json.encode(sorted(entries.items()), order="deterministic")
     return hashlib.sha256(canonical).hexdigest()[:8]
-
-
-def utc_day(at: datetime) -> date:
-    """Days begin at midnight UTC, as the providers' price changes do; a naive time is UTC."""
-    return (at.astimezone(UTC) if at.tzinfo else at).date()
 
 
 NONE = Overrides({})

@@ -1,0 +1,137 @@
+"""`byline prices`: what a model is charged at, and newer data on request."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+import typer
+
+from byline.cli.output import CommandError, ConfigOption, Format, FormatOption, note, write
+from byline.cli.times import parse_since
+from byline.settings import Settings, load
+from byline.usage.ledger import Table
+from byline.usage.prices.book import PriceBook, Quote
+from byline.usage.prices.files import PriceFiles
+from byline.usage.prices.tariff import Rates
+from byline.usage.prices.update import UpdateError, update
+
+SERVICES: Final[tuple[tuple[str, dict[str, str]], ...]] = (
+    ("standard", {}),
+    ("batch", {"tier": "batch"}),
+    ("flex", {"tier": "flex"}),
+    ("priority", {"tier": "priority"}),
+    ("fast", {"speed": "fast"}),
+    ("us only", {"region": "us"}),
+)
+COLUMNS: Final = (
+    "provider", "model", "service", "above_tokens", "input_per_mtok", "cache_read_per_mtok",
+    "cache_write_5m_per_mtok", "cache_write_1h_per_mtok", "output_per_mtok", "web_search_per_1k", "source",
+)  # fmt: skip
+
+prices = typer.Typer(help="What tokens cost: look up a model, fetch newer data.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(prices, name="prices")
+
+
+@prices.command()
+def show(
+    model: Annotated[str, typer.Argument(help="A model's name, as clients or providers write it.")],
+    provider: Annotated[
+        str | None,
+        typer.Option(help="Whose prices; the configured providers' if absent.", show_default=False),
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option(metavar="TIME", help="On which day; today if absent.", show_default=False)
+    ] = None,
+    config: ConfigOption = None,
+    format: FormatOption = Format.table,  # noqa: A002 - the option's name
+) -> None:
+    """What a model is charged, in dollars per million tokens, for each kind of service."""
+    settings = load(config, os.environ)
+    book = book_of(settings)
+    now = datetime.now(UTC)
+    day = now if at is None else parse_since(at, now)
+    found = _found(book, settings, provider, model, day)
+    if found is None:
+        raise CommandError(_unknown(book, provider, model))
+    write(Table(COLUMNS, [*_rows(book, found, model, day)]), format, title=book.version)
+
+
+@prices.command(name="update")
+def update_(config: ConfigOption = None) -> None:
+    """Fetch newer price data; what is in use stays unless what comes is whole."""
+    settings = load(config, os.environ)
+    try:
+        kept = update(price_files(settings), settings.prices.update_url, datetime.now(UTC))
+    except UpdateError as error:
+        raise CommandError(f"{error}; the prices in use stay") from None
+    note(
+        f"Now in use: {kept.name}. Running servers take it up within a minute; `byline reprice` mends older rows."
+    )
+
+
+def price_files(settings: Settings) -> PriceFiles:
+    return PriceFiles(
+        directory=settings.data_dir / "prices",
+        overrides_file=settings.prices.overrides_file,
+        price_lists={
+            name: given.price_list for name, given in settings.providers.items() if given.price_list
+        },
+    )
+
+
+def book_of(settings: Settings) -> PriceBook:
+    try:
+        return price_files(settings).load()
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+
+
+def _found(
+    book: PriceBook, settings: Settings, provider: str | None, model: str, at: datetime
+) -> tuple[str, Quote] | None:
+    """The first provider whose prices have the model: the one asked for, else those configured, else any."""
+    asked = [provider] if provider else [*settings.providers, *book.catalogue.price_lists()]
+    quotes = ((name, book.quote(name, model, at)) for name in asked)
+    return next((found for found in quotes if found[1].status != "unknown_model"), None)
+
+
+def _unknown(book: PriceBook, provider: str | None, model: str) -> str:
+    price_list = book.price_list(provider) if provider else None
+    if price_list is not None and price_list not in book.catalogue:
+        return f"no price list is called {provider!r}; there are {', '.join(book.catalogue.price_lists())}"
+    near = book.catalogue.nearest(price_list, model)
+    hint = f"; the nearest are {', '.join(near)}" if near else ""
+    return f'no price of {model!r} is known{hint}. An own price goes into prices.overrides_file as [models."PROVIDER/{model}"]'
+
+
+def _rows(book: PriceBook, found: tuple[str, Quote], model: str, at: datetime) -> Iterator[tuple[Any, ...]]:
+    provider, _ = found
+    standard: Quote | None = None
+    for service, context in SERVICES:
+        quote = book.quote(provider, model, at, **context)
+        if quote.tariff is None or (standard is not None and quote.tariff == standard.tariff):
+            continue
+        standard = standard or quote
+        start = (quote.price_list, quote.model, service)
+        yield (*start, None, *_per_million(quote.tariff.base), quote.source)
+        for band in quote.tariff.bands:
+            yield (*start, band.above_tokens, *_per_million(band.rates), quote.source)
+
+
+def _per_million(rates: Rates) -> tuple[str | None, ...]:
+    """As text, so that a table shows all of 0.0625 where it would round money to cents."""
+    parts = (
+        rates.input,
+        rates.cache_read,
+        rates.cache_write_5m,
+        rates.cache_write_1h,
+        rates.output,
+        rates.web_search_per_1k,
+    )
+    return tuple(None if rate is None else f"{rate.normalize():f}" for rate in parts)
