@@ -14,6 +14,10 @@ Buffer = bytes | memoryview
 ApiName = Literal["messages", "chat.completions", "responses", "count_tokens", "models", "other"]
 
 
+Family = Literal["anthropic", "openai"]
+"""Whose shapes a provider speaks."""
+
+
 class BodyError(ValueError):
     """A request body that gateway and provider could read differently, or cannot read at all.
 

@@ -1,0 +1,110 @@
+"""Anthropic's `POST /v1/messages`: identity in `metadata.user_id`, usage out of the message events."""
+
+from __future__ import annotations
+
+from copy import copy
+
+import msgspec
+
+from byline.apis import anthropic_usage, request, values
+from byline.apis.api import ApiName, Buffer, Meter, Reading, RequestFacts, Stamped
+from byline.apis.meter import AnswerMeter
+from byline.apis.values import Members
+
+name: ApiName = "messages"
+identity_field = "metadata.user_id"
+
+_encode = msgspec.json.Encoder().encode
+_LAYOUT = request.BodyLayout(
+    identity="user_id",
+    parent="metadata",
+    output_limits=("max_tokens",),
+    read_once=frozenset({"model", "stream", "stream_options", "metadata", "max_tokens"}),
+)
+
+
+def read_request(body: Buffer) -> RequestFacts:
+    """Raises BodyError."""
+    return request.scan(body, _LAYOUT)
+
+
+def stamp(
+    facts: RequestFacts,
+    identifier: str | None,
+    *,
+    overwrite_other_field: bool = False,
+    ask_for_usage: bool = False,
+) -> Stamped:
+    """The body with `metadata.user_id` set; other members of `metadata` stay."""
+    return request.stamp(
+        facts, _LAYOUT, identifier, overwrite_other_field=overwrite_other_field, ask_for_usage=ask_for_usage
+    )
+
+
+def meter(*, streaming: bool) -> Meter:
+    return AnswerMeter(_MessageReader(), streaming=streaming)
+
+
+class _MessageReader:
+    """Counts in `message_delta` are cumulative and may correct the first ones: the last one stands."""
+
+    __slots__ = ("_head", "_usage")
+
+    def __init__(self) -> None:
+        self._head = Reading()
+        self._usage: Members = {}
+
+    def wants(self, events: bytes) -> bool:
+        return b"message_" in events or b"error" in events
+
+    def read_event(self, name: bytes, data: bytes) -> None:
+        event = values.members(data)
+        if event is None:
+            if name == b"error":
+                self._head.error_type = "error"
+            return
+        kind = values.text(event.get("type")) or name.decode("ascii", "replace")
+        if kind == "message_start":
+            self._start(values.members(event.get("message")) or {})
+        elif kind == "message_delta":
+            delta = values.members(event.get("delta")) or {}
+            self._head.finish_reason = values.text(delta.get("stop_reason")) or self._head.finish_reason
+            self._merge(event.get("usage"))
+        elif kind == "message_stop":
+            self._head.complete = True
+        elif kind == "error":
+            self._head.error_type = values.error_type(event.get("error")) or "error"
+
+    def read_body(self, body: bytes) -> None:
+        message = values.members(body)
+        if message is None:
+            return
+        self._head.complete = True
+        self._head.error_type = values.error_type(message.get("error"))
+        self._head.finish_reason = values.text(message.get("stop_reason"))
+        self._start(message)
+
+    def read_end(self) -> None:
+        pass
+
+    def reading(self) -> Reading:
+        reading = copy(self._head)
+        if self._usage:
+            anthropic_usage.apply_usage(self._usage, reading)
+            reading.raw_usage = values.bounded(_encode(self._usage))
+        return reading
+
+    def _start(self, message: Members) -> None:
+        """A second `message_start` only fills gaps, as it does in Anthropic's own clients."""
+        head = self._head
+        head.response_id = head.response_id or values.text(message.get("id"))
+        head.model_reported = head.model_reported or values.text(message.get("model"))
+        known = self._usage
+        self._usage = {}
+        self._merge(message.get("usage"))
+        self._usage.update(known)
+
+    def _merge(self, raw: msgspec.Raw | None) -> None:
+        # Copied, because a raw value keeps the whole event alive.
+        usage = values.members(None if raw is None else bytes(raw)) or {}
+        self._usage.update({name: value for name, value in usage.items() if values.present(value)})

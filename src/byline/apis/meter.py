@@ -1,0 +1,100 @@
+"""Drives an API's reader over an answer's bytes, in any split and in bounded memory.
+
+Frames events, skips those the reader has no use for before any JSON is parsed, and gathers blocking
+bodies. What the fields mean is the reader's business.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from byline.apis.api import Buffer, Reading
+from byline.wire.sse import MAX_EVENT_BYTES, SseFramer, parse_event
+
+MAX_BODY_BYTES = 64 * 1024 * 1024
+
+
+class AnswerReader(Protocol):
+    """Takes the parts of an answer that matter and says what was used. Must not raise."""
+
+    def wants(self, events: bytes) -> bool:
+        """Whether these bytes may hold an event of interest; a false yes only costs time."""
+        ...
+
+    def read_event(self, name: bytes, data: bytes) -> None: ...
+    def read_body(self, body: bytes) -> None: ...
+    def read_end(self) -> None:
+        """The answer has ended as its framing promised."""
+        ...
+
+    def reading(self) -> Reading: ...
+
+
+class AnswerMeter:
+    """The Meter of every API. An event over 8 MiB or a body over 64 MiB goes unread, and is counted."""
+
+    __slots__ = ("_body", "_body_bytes", "_dropped", "_framer", "_max_body_bytes", "_reader", "_streaming")
+
+    def __init__(
+        self,
+        reader: AnswerReader,
+        *,
+        streaming: bool,
+        max_event_bytes: int = MAX_EVENT_BYTES,
+        max_body_bytes: int = MAX_BODY_BYTES,
+    ) -> None:
+        self._reader = reader
+        self._streaming: bool | None = None if streaming else False
+        self._framer = SseFramer(max_event_bytes)
+        self._max_body_bytes = max_body_bytes
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+        self._dropped = 0
+
+    @property
+    def dropped(self) -> int:
+        """Events and bodies that were too large to read."""
+        return self._dropped + self._framer.dropped
+
+    def feed(self, data: Buffer) -> None:
+        if not isinstance(data, bytes):
+            data = bytes(data)
+        if self._streaming:
+            events = self._framer.feed(data)
+            if events and self._reader.wants(events):
+                self._read(events)
+        else:
+            self._begin_or_gather(data)
+
+    def finish(self) -> None:
+        if self._streaming:
+            self._read(self._framer.finish())
+        elif self._body:
+            self._reader.read_body(b"".join(self._body))
+            self._body.clear()
+        self._reader.read_end()
+
+    def reading(self) -> Reading:
+        return self._reader.reading()
+
+    def _begin_or_gather(self, data: bytes) -> None:
+        if self._streaming is None:
+            # A stream that was refused comes back as a JSON body, and no event starts with a brace.
+            data = data.lstrip()
+            if data:
+                self._streaming = not data.startswith(b"{")
+                self.feed(data)
+        elif data and not self._dropped:
+            self._gather(data)
+
+    def _gather(self, data: bytes) -> None:
+        self._body.append(data)
+        self._body_bytes += len(data)
+        if self._body_bytes > self._max_body_bytes:
+            self._body.clear()
+            self._dropped = 1
+
+    def _read(self, events: bytes) -> None:
+        for event in events.split(b"\n\n"):
+            if event and self._reader.wants(event):
+                self._reader.read_event(*parse_event(event))

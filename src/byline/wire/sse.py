@@ -1,0 +1,82 @@
+"""Server-sent events out of a byte stream that is cut anywhere, in bounded memory.
+
+Hands out whole events and lets the caller decide what to look at, so that an event nobody wants
+costs a few scans of its bytes. Never changes what a client receives: this is a reader's copy.
+"""
+
+from __future__ import annotations
+
+MAX_EVENT_BYTES = 8 * 1024 * 1024
+
+
+class SseFramer:
+    """Collects bytes into whole events. Line ends come out as LF, whatever the stream uses."""
+
+    __slots__ = ("_limit", "_rest", "_skip_lf", "_skipping", "dropped")
+
+    def __init__(self, limit: int = MAX_EVENT_BYTES) -> None:
+        self.dropped = 0
+        """Events over the limit, not kept."""
+        self._limit = limit
+        self._rest = bytearray()
+        self._skipping = False
+        self._skip_lf = False
+
+    def feed(self, data: bytes) -> bytes:
+        """The events that are whole now, each with the blank line that ends it; empty if none is."""
+        # Paced streams bring one whole event a read: pass it on without a copy.
+        if not self._rest and not self._skip_lf and data.endswith(b"\n\n") and b"\r" not in data:
+            return data
+        return self._collect(self._with_lf(data))
+
+    def finish(self) -> bytes:
+        """An event that the end of the body cut off before its blank line."""
+        if self._skipping or not self._rest:
+            return b""
+        rest = bytes(self._rest)
+        self._rest.clear()
+        return rest + b"\n\n"
+
+    def _with_lf(self, data: bytes) -> bytes:
+        if self._skip_lf and data:
+            data = data.removeprefix(b"\n")
+            self._skip_lf = False
+        if b"\r" in data:
+            self._skip_lf = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        return data
+
+    def _collect(self, data: bytes) -> bytes:
+        rest = self._rest
+        seen = len(rest)
+        rest += data
+        end = rest.rfind(b"\n\n", max(0, seen - 1))
+        if end < 0:
+            if len(rest) > self._limit or self._skipping:
+                self._drop()
+            return b""
+        whole = bytes(rest[: end + 2])
+        del rest[: end + 2]
+        if self._skipping:
+            self._skipping = False
+            whole = whole[whole.index(b"\n\n") + 2 :]
+        return whole
+
+    def _drop(self) -> None:
+        if not self._skipping:
+            self._skipping = True
+            self.dropped += 1
+        del self._rest[:-1]  # a blank line may be half here
+
+
+def parse_event(event: bytes) -> tuple[bytes, bytes]:
+    """The name and the data of one event, its data lines joined as the standard says."""
+    name = b""
+    data: list[bytes] = []
+    for line in event.split(b"\n"):
+        field, _, value = line.partition(b":")
+        if field == b"data":
+            data.append(value.removeprefix(b" "))
+        elif field == b"event":
+            name = value.removeprefix(b" ")
+    return name, b"\n".join(data)
