@@ -181,7 +181,7 @@ def _merge(
         return _overwrite(client_value, policy, computed)
     counts: tuple[Count, ...] = ()
     for form in _merge_forms(attribution, policy, computed):
-        counts += form.counts
+        counts = (*counts, *form.counts)
         merged = with_identity(members, form.user, form.job)
         if merged is not None and _fits(policy, merged):
             return Decision(merged, form.identifier, "merged", counts)
