@@ -1,0 +1,169 @@
+"""Settings -> one gateway worker, and its run."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import time
+from collections.abc import Callable, Mapping
+
+import uvloop
+
+from byline.assembly.authentication import build_authenticator
+from byline.assembly.data_dir import DataDir, open_data_dir
+from byline.assembly.providers import build_providers, choose_hash_key
+from byline.assembly.worker_status import StatusFile
+from byline.control.database import open_control
+from byline.control.directory import KeyDirectory
+from byline.gateway.admission import Admitter
+from byline.gateway.attempt import Surroundings
+from byline.gateway.client import ClientLimits
+from byline.gateway.drains import DrainLimits, Drains
+from byline.gateway.exchange import Clock, Tally
+from byline.gateway.forwarding import Forwarder
+from byline.gateway.http1.request_head import RequestHeadReader
+from byline.gateway.local_routes import LocalRoutes
+from byline.gateway.pipeline import Pipeline
+from byline.gateway.readiness import WorkerReadiness
+from byline.gateway.routes import Routes
+from byline.gateway.worker import Periodic, Worker, WorkerOptions
+from byline.settings import Settings, SettingsError
+from byline.usage.journal import JournalOptions, JournalWriter, new_writer_id
+
+CLOCK = Clock(wall=time.time, monotonic=time.monotonic)
+FLUSH_USES_INTERVAL_S = 10.0
+STATUS_INTERVAL_S = 1.0
+
+
+def run_worker(
+    settings: Settings,
+    environ: Mapping[str, str],
+    *,
+    number: int,
+    listener: socket.socket,
+    ready: Callable[[], None],
+) -> None:
+    """Serves until SIGTERM. Raises SettingsError for a configuration that can't work."""
+    uvloop.run(_run(settings, environ, number, listener, ready))
+
+
+async def _run(
+    settings: Settings,
+    environ: Mapping[str, str],
+    number: int,
+    listener: socket.socket,
+    ready: Callable[[], None],
+) -> None:
+    data_dir = open_data_dir(settings)
+    journal = _open_journal(settings, data_dir, number)
+    directory = KeyDirectory(data_dir.control, max_stale_s=settings.keys.max_stale)
+    try:
+        worker = _build_worker(settings, environ, data_dir, journal, directory, number)
+        await worker.run(listener, ready)
+    finally:
+        journal.close()
+        directory.flush_uses()
+        directory.close()
+
+
+def _open_journal(settings: Settings, data_dir: DataDir, number: int) -> JournalWriter:
+    loop = asyncio.get_running_loop()
+    options = settings.journal
+    return JournalWriter(
+        data_dir.journal,
+        new_writer_id(f"worker{number}"),
+        call_soon=loop.call_soon,
+        call_later=loop.call_later,
+        options=JournalOptions(
+            on_failure=options.on_failure,
+            sync_interval_s=options.sync_interval,
+            segment_bytes=options.segment_bytes,
+            segment_age_s=options.segment_age,
+            max_bytes=options.max_bytes,
+        ),
+    )
+
+
+def _build_worker(
+    settings: Settings,
+    environ: Mapping[str, str],
+    data_dir: DataDir,
+    journal: JournalWriter,
+    directory: KeyDirectory,
+    number: int,
+) -> Worker:
+    with open_control(data_dir.control) as control:
+        hash_key = choose_hash_key(settings, environ, control)
+    providers = build_providers(settings, environ, hash_key, CLOCK.monotonic)
+    directory.refresh_if_changed()
+    tally = Tally()
+    upstream = settings.upstream
+    drains = Drains(
+        DrainLimits(upstream.drain_timeout, upstream.drain_max_bytes, upstream.drain_max_streams),
+        CLOCK.monotonic,
+    )
+    around = Surroundings(journal=journal, drains=drains, tally=tally)
+    readiness = WorkerReadiness(journal, directory)
+    pipeline = Pipeline(
+        local=LocalRoutes(readiness),
+        routes=Routes(providers),
+        authenticator=build_authenticator(settings, directory),
+        directory=directory,
+        admitter=Admitter(journal.accepts),
+        forwarder=Forwarder(journal, around),
+        journal=journal,
+        tally=tally,
+        clock=CLOCK,
+        gateway_id=settings.gateway.id or socket.gethostname(),
+        max_body_bytes=settings.gateway.max_body_bytes,
+    )
+    status = StatusFile(data_dir.status / f"worker{number}.json", journal, tally, drains, directory)
+    return Worker(
+        pipeline,
+        heads=RequestHeadReader(_identity_headers(settings)),
+        limits=_client_limits(settings),
+        options=WorkerOptions(settings.gateway.max_connections, settings.gateway.shutdown_timeout),
+        watched=[drains, *(provider.pool for provider in providers)],
+        periodics=[
+            Periodic(settings.keys.poll_interval, directory.refresh_if_changed),
+            Periodic(FLUSH_USES_INTERVAL_S, directory.flush_uses),
+            Periodic(STATUS_INTERVAL_S, status.write),
+        ],
+        clock=CLOCK.monotonic,
+        tls=_server_tls(settings),
+    )
+
+
+def _client_limits(settings: Settings) -> ClientLimits:
+    gateway = settings.gateway
+    return ClientLimits(
+        max_header_bytes=gateway.max_header_bytes,
+        max_body_bytes=gateway.max_body_bytes,
+        header_timeout_s=gateway.header_timeout,
+        body_timeout_s=gateway.body_timeout,
+        idle_timeout_s=gateway.idle_timeout,
+    )
+
+
+def _identity_headers(settings: Settings) -> frozenset[bytes]:
+    """Headers that name a user on a trusted proxy's word; nobody else's word travels on."""
+    proxy = settings.auth.proxy
+    names = (proxy.user_header, proxy.email_header, proxy.team_header)
+    return frozenset(name.lower().encode("ascii") for name in names if name)
+
+
+def _server_tls(settings: Settings) -> ssl.SSLContext | None:
+    cert, key = settings.gateway.tls_cert, settings.gateway.tls_key
+    if cert is None or key is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(cert, key)
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsError(
+            f"[gateway] tls_cert and tls_key can't be used: {error.strerror or error}"
+        ) from None
+    context.set_alpn_protocols(["http/1.1"])
+    return context

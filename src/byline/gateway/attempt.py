@@ -1,0 +1,263 @@
+"""One try at an upstream: relays the answer as it comes, meters it on the way, writes the row.
+
+The bytes are never changed; only the framing is our own, and on a chat stream where Byline asked
+for the usage event, that one event is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from byline.apis.api import Meter
+from byline.apis.usage_event_filter import UsageEventFilter
+from byline.gateway.drains import Drains
+from byline.gateway.error_reply import send_refusal
+from byline.gateway.exchange import Exchange, Reply, Tally
+from byline.gateway.http1.response import ResponseHead
+from byline.gateway.metering import open_meter
+from byline.gateway.record import close_record
+from byline.gateway.refusals import Refused
+from byline.gateway.response_lines import end_to_end_lines
+from byline.gateway.upstream.connection import Lost, UpstreamConnection
+from byline.usage.record import Outcome, UsageRecord
+
+_TIMEOUTS = frozenset({Lost.FIRST_BYTE_TIMEOUT, Lost.STALLED})
+
+
+class EndJournal(Protocol):
+    def append_end(self, record: UsageRecord) -> None: ...
+
+
+class Surroundings(msgspec.Struct, frozen=True):
+    """What all attempts of a worker share."""
+
+    journal: EndJournal
+    drains: Drains
+    tally: Tally
+
+
+class Attempt:
+    """Listens to one UpstreamConnection for one Exchange."""
+
+    __slots__ = (
+        "_around", "_began", "_busy_s", "_connection", "_exchange", "_filter", "_meter", "_over", "_record",
+        "_seen_body", "_send_again", "drain_bytes_left", "drain_deadline",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        record: UsageRecord,
+        around: Surroundings,
+        send_again: Callable[[Exchange], None],
+    ) -> None:
+        """`send_again`: once more, on a fresh connection, as the next attempt."""
+        self._send_again = send_again
+        self._exchange = exchange
+        self._record = record
+        self._around = around
+        self._connection: UpstreamConnection | None = None
+        self._meter: Meter | None = None
+        self._filter: UsageEventFilter | None = None
+        self._began = False
+        self._seen_body = False
+        self._over = False
+        self._busy_s = 0.0
+        self.drain_deadline = 0.0
+        self.drain_bytes_left = 0
+
+    @property
+    def is_over(self) -> bool:
+        return self._over
+
+    def send_on(self, connection: UpstreamConnection) -> None:
+        exchange, request = self._exchange, self._exchange.request
+        assert request is not None
+        self._connection = connection
+        connection.send(request.head, request.segments, self, to_head_request=request.to_head_request)
+        self._busy_s += exchange.clock.monotonic() - exchange.body_at
+
+    def fail_before_sending(self, error_type: str, message: str, *, timed_out: bool) -> None:
+        """No connection: the request has not left the gateway."""
+        if self._over:
+            return
+        outcome: Outcome = "client_disconnect" if self._exchange.reply is None else "upstream_error"
+        self._record.error_type = error_type
+        self._refuse(504 if timed_out else 502, message)
+        self._settle(outcome)
+
+    # the upstream's side
+
+    def on_answer_head(self, head: ResponseHead) -> None:
+        exchange, record = self._exchange, self._record
+        self._began = True
+        record.http_status = head.status
+        record.upstream_request_id = _text(head.get(b"request-id") or head.get(b"x-request-id"))
+        record.provider_organization = _text(
+            head.get(b"anthropic-organization-id") or head.get(b"openai-organization")
+        )
+        self._meter = open_meter(exchange.required_route, head)
+        length = head.content_length
+        if exchange.hides_usage and head.status == 200 and _is_event_stream(head):
+            self._filter, length = UsageEventFilter(), None
+        if exchange.reply is not None:
+            lines = end_to_end_lines(head, record.request_id)
+            exchange.reply.start(head.status, head.reason, lines, length)
+
+    def on_answer_body(self, data: bytes) -> None:
+        if not self._seen_body:
+            self._seen_body = True
+            exchange = self._exchange
+            self._record.ttft_ms = round((exchange.clock.monotonic() - exchange.accepted_at) * 1000, 3)
+        if self._meter is not None:
+            self._meter.feed(data)
+        if self._filter is not None:
+            data = self._filter.feed(data)
+        reply = self._exchange.reply
+        if reply is None:
+            self._around.drains.took(self, len(data))
+        elif data:
+            reply.write(data)
+
+    def on_read_done(self) -> None:
+        if self._over:
+            return
+        if self._exchange.reply is not None:
+            self._exchange.reply.flush()
+        self._count_busy()
+
+    def on_answer_end(self) -> None:
+        if self._over:
+            return
+        if self._meter is not None:
+            self._meter.finish()
+        reply, self._exchange.reply = self._exchange.reply, None
+        self._settle("client_disconnect" if reply is None else self._outcome())
+        if reply is not None:
+            self._write_held_back(reply)
+            reply.end()
+
+    def on_answer_lost(self, why: Lost) -> None:
+        if self._over:
+            return
+        self._record.error_type = why
+        if why is Lost.STALE and self._record.attempt == 1 and self._exchange.reply is not None:
+            self._settle("upstream_error", keep_exchange=True)
+            self._send_again(self._exchange)
+            return
+        reply = self._exchange.reply
+        if reply is None:
+            self._settle("client_disconnect")
+        elif self._began:
+            self._exchange.reply = None
+            self._write_held_back(reply)
+            self._settle("upstream_disconnect")
+            reply.cut()
+        else:
+            timed_out = why in _TIMEOUTS
+            self._refuse(504 if timed_out else 502, _explain(why))
+            self._settle("upstream_error")
+
+    # the client's side
+
+    def client_gone(self) -> None:
+        """The answer is read on for its usage where a drain is to be had, else cancelled and marked."""
+        if self._over:
+            return
+        if self._connection is not None:
+            self._connection.resume()
+            if self._around.drains.begin(self):
+                return
+        self.cancel()
+
+    def client_paused(self) -> None:
+        if self._connection is not None:
+            self._connection.pause()
+
+    def client_resumed(self) -> None:
+        if self._connection is not None:
+            self._connection.resume()
+
+    def cancel(self) -> None:
+        """The client has gone and the drain is over or not to be had."""
+        self._abort("client_disconnect")
+
+    def stop(self) -> None:
+        """The gateway stops before the answer has ended."""
+        reply, self._exchange.reply = self._exchange.reply, None
+        self._record.error_type = "gateway_stopped"
+        self._abort("client_disconnect" if reply is None else "interrupted")
+        if reply is not None:
+            reply.cut()
+
+    # inside
+
+    def _count_busy(self) -> None:
+        if self._connection is not None and self._began:
+            self._busy_s += self._exchange.clock.monotonic() - self._connection.read_began_at
+
+    def _abort(self, outcome: Outcome) -> None:
+        if self._over:
+            return
+        self._settle(outcome)
+        if self._connection is not None:
+            self._connection.abort()
+
+    def _outcome(self) -> Outcome:
+        status = self._record.http_status or 0
+        error_type = self._meter.reading().error_type if self._meter is not None else None
+        if status < 400 and error_type is None:
+            return "ok"
+        if self._record.error_type is None:
+            self._record.error_type = error_type or f"http_{status}"
+        return "upstream_error"
+
+    def _write_held_back(self, reply: Reply) -> None:
+        if self._filter is not None:
+            reply.write(self._filter.finish())
+
+    def _refuse(self, status: int, message: str) -> None:
+        exchange = self._exchange
+        reply, exchange.reply = exchange.reply, None
+        self._record.http_status = status
+        if reply is not None:
+            kind = "timeout" if status == 504 else "upstream"
+            send_refusal(reply, exchange.family, Refused(status, kind, message), self._record.request_id)
+
+    def _settle(self, outcome: Outcome, *, keep_exchange: bool = False) -> None:
+        """Once per attempt: the row is closed and journalled."""
+        self._over = True
+        self._around.drains.end(self)
+        exchange, record = self._exchange, self._record
+        reading = self._meter.reading() if self._meter is not None else None
+        close_record(record, exchange, reading, outcome)
+        if not exchange.required_route.api.identity_field:
+            record.usage_complete = None
+        elif reading is None or outcome in {"upstream_disconnect", "interrupted"}:
+            record.usage_complete = False
+        self._count_busy()
+        record.overhead_us = round(self._busy_s * 1e6)
+        if not keep_exchange:
+            exchange.in_flight = None
+        self._around.journal.append_end(record)
+
+
+def _is_event_stream(head: ResponseHead) -> bool:
+    return (head.get(b"content-type") or b"").startswith(b"text/event-stream")
+
+
+def _text(value: bytes | None) -> str | None:
+    return value.decode("latin-1")[:256] if value else None
+
+
+def _explain(why: Lost) -> str:
+    match why:
+        case Lost.FIRST_BYTE_TIMEOUT:
+            return "the provider did not begin to answer in time"
+        case Lost.MALFORMED:
+            return "the provider's answer was not valid HTTP"
+        case _:
+            return "the provider closed the connection before it answered"

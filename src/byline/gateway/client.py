@@ -1,0 +1,319 @@
+"""One client's connection: requests in, one at a time and in order; answers out.
+
+Pipelined requests wait their turn in a bounded stash. Anything wrong with a request's framing is
+answered once and the connection closed, because nobody can say where the next request begins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, cast
+
+import msgspec
+
+from byline.gateway.exchange import Exchange, Reply
+from byline.gateway.http1.body import BodyReceiver, SizedBody, receive_body
+from byline.gateway.http1.errors import ProtocolError
+from byline.gateway.http1.head_framing import find_head_end
+from byline.gateway.http1.reply_writer import ReplyWriter
+from byline.gateway.http1.request_head import RequestHead, RequestHeadReader
+from byline.gateway.refusals import Refused, kind_of_status
+
+NEVER = float("inf")
+MAX_STASH_BYTES = 65_536
+MAX_DISCARDED_BODY_BYTES = 1024 * 1024
+LINGER_S = 2.0
+WRITE_BUFFER_BYTES = 262_144
+
+
+class ClientLimits(msgspec.Struct, frozen=True):
+    max_header_bytes: int = 65_536
+    max_body_bytes: int = 64 * 1024 * 1024
+    header_timeout_s: float = 10.0
+    body_timeout_s: float = 60.0
+    idle_timeout_s: float = 75.0
+    write_timeout_s: float = 300.0
+    """How long a client may leave its answer unread."""
+
+
+class Handler(Protocol):
+    def open(self, head: RequestHead, reply: Reply) -> Exchange | Awaitable[Exchange]: ...
+    def proceed(self, exchange: Exchange, body: bytes) -> None: ...
+    def refuse(self, exchange: Exchange, refusal: Refused) -> None: ...
+    def refuse_malformed(self, reply: Reply, error: ProtocolError) -> None: ...
+
+
+class ClientConnection(asyncio.Protocol):
+    def __init__(
+        self,
+        handler: Handler,
+        heads: RequestHeadReader,
+        limits: ClientLimits,
+        clock: Callable[[], float],
+        closed: Callable[[ClientConnection], None],
+    ) -> None:
+        self._handler = handler
+        self._heads = heads
+        self._limits = limits
+        self._clock = clock
+        self._closed = closed
+        self._transport: asyncio.Transport | None = None
+        self._partial = b""
+        self._stash = b""
+        self._exchange: Exchange | None = None
+        self._body: BodyReceiver | None = None
+        self._writer: ReplyWriter | None = None
+        self._head: RequestHead | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._busy = False
+        self._lingering = False
+        self._stopping = False
+        self._consuming = False
+        self._close_after = False
+        self.peer_address = ""
+        self.deadline = NEVER
+
+    # asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        peer: tuple[str, int] | None = transport.get_extra_info("peername")
+        self.peer_address = peer[0] if peer else ""
+        self._await_request()
+
+    def data_received(self, data: bytes) -> None:
+        if self._lingering:
+            return
+        if self._busy:
+            self._stash += data
+            if len(self._stash) > MAX_STASH_BYTES:
+                self._open_transport.pause_reading()
+            return
+        self._consume(data)
+
+    def eof_received(self) -> bool:
+        """A client may close its sending side and still wait for the answer."""
+        if not self._busy or self._lingering:
+            return False
+        self._close_after = True
+        return self._open_transport.get_extra_info("ssl_object") is None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.deadline = NEVER
+        self._transport = None
+        if self._opening is not None:
+            self._opening.cancel()
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.client_gone()
+        self._closed(self)
+
+    def pause_writing(self) -> None:
+        self.deadline = self._clock() + self._limits.write_timeout_s
+        if self._exchange is not None and self._exchange.in_flight is not None:
+            self._exchange.in_flight.client_paused()
+
+    def resume_writing(self) -> None:
+        self.deadline = NEVER if self._busy else self.deadline
+        if self._exchange is not None and self._exchange.in_flight is not None:
+            self._exchange.in_flight.client_resumed()
+
+    # the worker's side
+
+    def check_deadline(self, now: float) -> None:
+        if now < self.deadline or self._transport is None:
+            return
+        if self._busy or self._lingering:
+            self._transport.abort()
+        elif self._body is not None or self._partial:
+            self._refuse_framing(ProtocolError(408, "the request did not come in time"))
+        else:
+            self._transport.close()
+
+    def stop(self) -> None:
+        """No further request after the one under way."""
+        self._stopping = self._close_after = True
+        if self._exchange is None and self._transport is not None and not self._partial:
+            self._transport.close()
+
+    def stop_now(self) -> None:
+        """The time for a graceful end is over."""
+        exchange = self._exchange
+        if exchange is not None and exchange.in_flight is not None:
+            exchange.in_flight.stop()
+        if self._transport is not None:
+            self._transport.abort()
+
+    # requests in
+
+    def _consume(self, data: bytes) -> None:
+        self._consuming = True
+        try:
+            while data and not self._busy and not self._lingering and self._transport is not None:
+                data = self._take_head(data) if self._body is None else self._take_body(self._body, data)
+        except ProtocolError as error:
+            self._refuse_framing(error)
+            data = b""
+        finally:
+            self._consuming = False
+        self._stash = data if self._busy else b""
+
+    def _take_head(self, data: bytes) -> bytes:
+        data = self._partial + data
+        end = find_head_end(data, self._limits.max_header_bytes)
+        if end < 0:
+            if not self._partial:
+                self.deadline = self._clock() + self._limits.header_timeout_s
+            self._partial = data
+            return b""
+        self._partial = b""
+        self._begin(self._heads.read(data[:end].lstrip(b"\r\n")))
+        return data[end + 4 :]
+
+    def _begin(self, head: RequestHead) -> None:
+        self._head = head
+        self._close_after = self._stopping or not head.keep_alive
+        self._writer = ReplyWriter(minor=head.line.minor, to_head_request=head.line.method == b"HEAD")
+        self.deadline = self._clock() + self._limits.body_timeout_s
+        opened = self._handler.open(head, self)
+        if isinstance(opened, Exchange):
+            self._opened(opened)
+        else:
+            self._busy = True
+            self._opening = asyncio.ensure_future(self._open_later(opened))
+
+    async def _open_later(self, opening: Awaitable[Exchange]) -> None:
+        exchange = await opening
+        self._opening = None
+        self._busy = False
+        self._opened(exchange)
+        self._consume_stash()
+
+    def _opened(self, exchange: Exchange) -> None:
+        head = exchange.head
+        if exchange.reply is None:
+            self._skip_body(head)
+            return
+        self._exchange = exchange
+        if not head.has_body:
+            self._proceed(b"")
+            return
+        self._body = receive_body(head, self._limits.max_body_bytes)
+        if head.expects_continue:
+            self._open_transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _take_body(self, body: BodyReceiver, data: bytes) -> bytes:
+        rest = body.take(data)
+        if not body.done:
+            self.deadline = self._clock() + self._limits.body_timeout_s
+            return rest
+        self._body = None
+        if self._exchange is not None:
+            self._proceed(body.whole())
+        else:
+            self._await_request()
+        return rest
+
+    def _proceed(self, body: bytes) -> None:
+        assert self._exchange is not None
+        self._busy = True
+        self.deadline = NEVER
+        self._handler.proceed(self._exchange, body)
+
+    def _skip_body(self, head: RequestHead) -> None:
+        """The request was answered before its body came."""
+        if self._transport is None or self._close_after:
+            return
+        self._body = SizedBody(head.content_length, keep=False) if head.content_length else None
+        if self._body is None:
+            self._await_request()
+
+    def _await_request(self) -> None:
+        self.deadline = self._clock() + self._limits.idle_timeout_s
+
+    def _consume_stash(self) -> None:
+        stash, self._stash = self._stash, b""
+        if self._transport is None:
+            return
+        self._transport.resume_reading()
+        if stash:
+            self._consume(stash)
+
+    def _refuse_framing(self, error: ProtocolError) -> None:
+        """Where this request ends is unknown, so the connection ends with the refusal."""
+        exchange, self._exchange = self._exchange, None
+        self._body = None
+        self._close_after = True
+        if exchange is not None:
+            self._handler.refuse(exchange, Refused(error.status, kind_of_status(error.status), str(error)))
+        else:
+            self._writer = ReplyWriter(minor=1, to_head_request=False)
+            self._handler.refuse_malformed(self, error)
+
+    # answers out
+
+    def start(self, status: int, reason: bytes, lines: Sequence[bytes], length: int | None) -> None:
+        writer = self._open_writer
+        if not self._close_after and self._head is not None and self._leaves_much_unread(self._head):
+            self._close_after = True
+        writer.start(status, reason, lines, length, close=self._close_after)
+        self._close_after = self._close_after or writer.ends_with_close
+
+    def write(self, data: bytes) -> None:
+        self._open_writer.write(data)
+
+    def flush(self) -> None:
+        if self._transport is not None and self._open_writer.pieces:
+            self._transport.write(self._open_writer.take())
+
+    def end(self) -> None:
+        self._open_writer.end()
+        self.flush()
+        self._writer = self._head = self._exchange = None
+        if self._transport is None:
+            return
+        if self._close_after:
+            self._close_gracefully()
+        elif self._busy:
+            self._busy = False
+            self._await_request()
+            if not self._consuming:
+                self._consume_stash()
+
+    def cut(self) -> None:
+        self.flush()
+        self._exchange = None
+        if self._transport is not None:
+            self._transport.close()
+
+    # inside
+
+    @property
+    def _open_transport(self) -> asyncio.Transport:
+        assert self._transport is not None
+        return self._transport
+
+    @property
+    def _open_writer(self) -> ReplyWriter:
+        assert self._writer is not None
+        return self._writer
+
+    def _leaves_much_unread(self, head: RequestHead) -> bool:
+        """Answered before its body came, and the body is too long to read and throw away."""
+        if self._busy or not head.has_body:
+            return False
+        return head.chunked or head.expects_continue or head.content_length > MAX_DISCARDED_BODY_BYTES
+
+    def _close_gracefully(self) -> None:
+        """Closing with unread bytes would reset the connection and take the answer with it."""
+        transport = self._open_transport
+        if self._busy and not self._stash:
+            transport.close()
+            return
+        self._lingering = True
+        self.deadline = self._clock() + LINGER_S
+        transport.resume_reading()
+        if transport.can_write_eof():
+            transport.write_eof()

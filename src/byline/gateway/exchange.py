@@ -1,0 +1,125 @@
+"""One client request with its answer: the state that the pipeline's steps share."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Protocol
+
+import msgspec
+
+from byline.apis.api import Buffer, Family, RequestFacts
+from byline.gateway.auth.admission import Admission
+from byline.gateway.http1.request_head import RequestHead
+from byline.gateway.ids import TraceContext, new_uuid7, open_trace
+from byline.gateway.routes import Route
+from byline.identity.model import Attribution, Grant
+from byline.usage.record import UsageRecord
+
+
+class Clock(msgspec.Struct, frozen=True):
+    """Times come from the wall, durations from the monotonic clock; both in seconds."""
+
+    wall: Callable[[], float]
+    monotonic: Callable[[], float]
+
+
+class Reply(Protocol):
+    """The client's side of an exchange. After `end` or `cut` nothing may be written."""
+
+    peer_address: str
+
+    def start(self, status: int, reason: bytes, lines: Sequence[bytes], length: int | None) -> None:
+        """`length` None: the body is sent chunked, or until close to an HTTP/1.0 client."""
+        ...
+
+    def write(self, data: bytes) -> None: ...
+    def flush(self) -> None:
+        """Sends what was written since the last flush."""
+        ...
+
+    def end(self) -> None: ...
+    def cut(self) -> None:
+        """Ends the connection so that the client sees an incomplete answer."""
+        ...
+
+
+class InFlight(Protocol):
+    """What goes on upstream for an exchange."""
+
+    def client_gone(self) -> None: ...
+    def client_paused(self) -> None: ...
+    def client_resumed(self) -> None: ...
+    def stop(self) -> None:
+        """The gateway stops: end now, keep what was metered."""
+        ...
+
+
+class UpstreamRequest(msgspec.Struct, frozen=True, gc=False):
+    """What goes on the wire, kept until the answer begins: a stale connection sends it once more."""
+
+    head: bytes
+    segments: Sequence[Buffer]
+    to_head_request: bool = False
+
+
+class Exchange:
+    """Filled from left to right by the pipeline; a None is a step not yet reached."""
+
+    __slots__ = (
+        "accepted_at", "admission", "attribution", "body", "body_at", "clock", "exchange_id", "facts", "family",
+        "head", "hides_usage", "in_flight", "record", "reply", "request", "route", "started_at", "trace",
+    )  # fmt: skip
+
+    def __init__(self, head: RequestHead, reply: Reply, family: Family, clock: Clock) -> None:
+        self.head = head
+        self.family: Family = family
+        self.clock = clock
+        self.accepted_at = self.body_at = clock.monotonic()
+        now = clock.wall()
+        self.started_at = datetime.fromtimestamp(now, UTC)
+        self.exchange_id = new_uuid7(now)
+        self.trace: TraceContext = open_trace(head.get(b"traceparent"))
+        self.reply: Reply | None = reply
+        """None once answered, or once the client has gone."""
+        self.in_flight: InFlight | None = None
+        self.body = b""
+        """The whole request body, decoded; dropped once it is stamped."""
+        self.route: Route | None = None
+        self.admission: Admission | None = None
+        self.attribution: Attribution | None = None
+        self.facts: RequestFacts | None = None
+        self.record: UsageRecord | None = None
+        self.request: UpstreamRequest | None = None
+        self.hides_usage = False
+        """Byline asked for the usage event of this stream, so the client must not see it."""
+
+    @property
+    def grant(self) -> Grant:
+        assert self.admission is not None
+        return self.admission.grant
+
+    @property
+    def pays_itself(self) -> bool:
+        """The client's own provider credential passes through."""
+        return self.admission is not None and self.admission.client_credential is not None
+
+    @property
+    def required_route(self) -> Route:
+        assert self.route is not None
+        return self.route
+
+    @property
+    def required_attribution(self) -> Attribution:
+        assert self.attribution is not None
+        return self.attribution
+
+    def client_gone(self) -> None:
+        self.reply = None
+        if self.in_flight is not None:
+            self.in_flight.client_gone()
+
+
+class Tally(Counter[str]):
+    """Counts of this worker since its start, by name."""

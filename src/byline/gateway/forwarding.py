@@ -1,0 +1,85 @@
+"""Sends an exchange upstream: the start entry is on the journal before the first byte leaves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+from byline.gateway.admission import not_recorded
+from byline.gateway.attempt import Attempt, Surroundings
+from byline.gateway.error_reply import send_refusal
+from byline.gateway.exchange import Exchange
+from byline.gateway.ids import new_uuid7
+from byline.gateway.record import open_record
+from byline.gateway.upstream.dial import DialError
+from byline.gateway.upstream.pool import UpstreamPool
+from byline.usage.record import UsageRecord
+
+_CARRIED_OVER = ("credential", "identifier", "identity_action", "metadata_user_id", "gateway_id")
+
+
+class StartJournal(Protocol):
+    def append_start(
+        self, record: UsageRecord, then: Callable[[], None], on_refused: Callable[[], None]
+    ) -> None:
+        """`then` once the entry's write has returned; `on_refused` where it must not be sent unrecorded."""
+        ...
+
+
+class Forwarder:
+    def __init__(self, journal: StartJournal, around: Surroundings) -> None:
+        self._journal = journal
+        self._around = around
+        self._dials: set[asyncio.Task[None]] = set()
+
+    def forward(self, exchange: Exchange, *, reuse: bool = True) -> None:
+        record = exchange.record
+        assert record is not None
+        attempt = Attempt(exchange, record, self._around, self.send_again)
+        exchange.in_flight = attempt
+        self._journal.append_start(
+            record, partial(self._send, exchange, attempt, reuse), partial(self._refuse_unrecorded, exchange)
+        )
+
+    def send_again(self, exchange: Exchange) -> None:
+        """Attempt 2, on a fresh connection: a reused one had ended before any byte of an answer."""
+        first = exchange.record
+        assert first is not None
+        record = exchange.record = open_record(exchange, first.gateway_id or "")
+        for name in _CARRIED_OVER:
+            setattr(record, name, getattr(first, name))
+        record.request_id, record.attempt = new_uuid7(exchange.clock.wall()), first.attempt + 1
+        self.forward(exchange, reuse=False)
+
+    def _send(self, exchange: Exchange, attempt: Attempt, reuse: bool) -> None:
+        if attempt.is_over:
+            return  # the client went while the start was written
+        pool = exchange.required_route.provider.pool
+        connection = pool.take() if reuse else None
+        if connection is not None:
+            attempt.send_on(connection)
+            return
+        task = asyncio.get_running_loop().create_task(self._dial(pool, attempt))
+        self._dials.add(task)
+        task.add_done_callback(self._dials.discard)
+
+    async def _dial(self, pool: UpstreamPool, attempt: Attempt) -> None:
+        try:
+            connection = await pool.connect()
+        except DialError as error:
+            attempt.fail_before_sending(
+                error.error_type, str(error), timed_out=error.error_type == "connect_timeout"
+            )
+            return
+        if attempt.is_over:
+            connection.close()
+        else:
+            attempt.send_on(connection)
+
+    def _refuse_unrecorded(self, exchange: Exchange) -> None:
+        reply, exchange.reply = exchange.reply, None
+        exchange.in_flight = None
+        if reply is not None:
+            send_refusal(reply, exchange.family, not_recorded(), exchange.exchange_id)

@@ -1,0 +1,49 @@
+"""Content codings of request bodies: decoded within the body limit, so that identity can be stamped."""
+
+from __future__ import annotations
+
+import zlib
+
+from byline.gateway.http1.errors import ProtocolError
+
+SUPPORTED = frozenset({b"gzip", b"x-gzip", b"deflate", b"zstd"})
+
+
+def require_supported(encoding: bytes) -> None:
+    """Raises ProtocolError(415)."""
+    if encoding and encoding not in SUPPORTED:
+        raise ProtocolError(415, "request bodies may be encoded as gzip, deflate or zstd, or not at all")
+
+
+def decode_body(body: bytes, encoding: bytes, max_bytes: int) -> bytes:
+    """The plain body. Raises ProtocolError(400 or 413)."""
+    if not encoding:
+        return body
+    plain = _decode_zstd(body, max_bytes) if encoding == b"zstd" else _decode_zlib(body, max_bytes)
+    if len(plain) > max_bytes:
+        raise ProtocolError(413, f"the decoded request body is larger than {max_bytes} bytes")
+    return plain
+
+
+def _decode_zlib(body: bytes, max_bytes: int) -> bytes:
+    decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    try:
+        plain = decoder.decompress(body, max_bytes + 1)
+    except zlib.error:
+        raise ProtocolError(400, "the request body does not decode as its Content-Encoding says") from None
+    if len(plain) <= max_bytes and (not decoder.eof or decoder.unused_data):
+        raise ProtocolError(400, "the encoded request body is cut short or has more after its end")
+    return plain
+
+
+def _decode_zstd(body: bytes, max_bytes: int) -> bytes:
+    import zstandard
+
+    try:
+        with zstandard.ZstdDecompressor(max_window_size=2**27).stream_reader(body) as reader:
+            plain = reader.read(max_bytes + 1)
+    except zstandard.ZstdError:
+        raise ProtocolError(400, "the request body does not decode as its Content-Encoding says") from None
+    if not plain and body:
+        raise ProtocolError(400, "the encoded request body is cut short")
+    return plain

@@ -1,0 +1,42 @@
+"""Identifiers made at accept: request ids that sort by time, and trace context.
+
+Random bits come from a plain generator: these ids name things, they guard nothing.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+
+import msgspec
+
+_TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+_random = random.SystemRandom().getrandbits(64)
+_bits = random.Random(_random).getrandbits  # noqa: S311  (names, not secrets)
+
+
+class TraceContext(msgspec.Struct, frozen=True, gc=False):
+    trace_id: str
+    span_id: str
+    parent_span_id: str | None
+    sampled: bool | None
+
+    def traceparent(self) -> bytes:
+        """The W3C header that makes our span the parent of whatever comes upstream."""
+        return f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}".encode()
+
+
+def new_uuid7(epoch_s: float) -> str:
+    """RFC 9562 version 7: the first 48 bits are milliseconds."""
+    bits = _bits(74)
+    text = f"{int(epoch_s * 1000):012x}7{bits >> 62:03x}{0x8000_0000_0000_0000 | (bits & 0x3FFF_FFFF_FFFF_FFFF):016x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def open_trace(traceparent: bytes | None) -> TraceContext:
+    """W3C trace context, level 1. A malformed or all-zero parent starts a new trace."""
+    span_id = f"{_bits(64) | 1:016x}"
+    match = _TRACEPARENT.match(traceparent) if traceparent else None
+    if match is None or match[1] == b"ff" or not match[2].strip(b"0") or not match[3].strip(b"0"):
+        return TraceContext(f"{_bits(128) | 1:032x}", span_id, None, None)
+    return TraceContext(match[2].decode(), span_id, match[3].decode(), bool(int(match[4], 16) & 1))

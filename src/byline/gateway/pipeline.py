@@ -1,0 +1,140 @@
+"""One request's way through the gateway. Start reading here.
+
+    open:     authenticate -> find the route -> check what the head alone tells
+    proceed:  read the body -> attribute -> admit -> stamp -> forward
+
+The answer's way back is in `attempt`: relay, meter, settle, journal. A step that can't go on raises
+Refused; it is answered and recorded in one place, `refuse`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Protocol
+
+from byline.gateway.admission import Admitter
+from byline.gateway.auth.admission import Admission, Refusal
+from byline.gateway.auth.attribution import UserLookup, attribute
+from byline.gateway.auth.authenticator import Authenticator
+from byline.gateway.error_reply import send_refusal
+from byline.gateway.exchange import Clock, Exchange, Reply, Tally
+from byline.gateway.forwarding import Forwarder
+from byline.gateway.head_checks import check_head, upgrade_required
+from byline.gateway.http1.errors import ProtocolError
+from byline.gateway.http1.request_head import RequestHead
+from byline.gateway.ids import new_uuid7
+from byline.gateway.local_routes import LocalRoutes
+from byline.gateway.reading import read_body, read_request_claims
+from byline.gateway.record import close_record, open_record
+from byline.gateway.refusals import Refused, kind_of_status
+from byline.gateway.routes import Routes, explain_unserved
+from byline.gateway.stamping import stamp
+from byline.usage.record import UsageRecord
+
+
+class RowJournal(Protocol):
+    def append_end(self, record: UsageRecord) -> None: ...
+
+
+class Pipeline:
+    """Shared by all client connections of a worker."""
+
+    def __init__(
+        self,
+        *,
+        local: LocalRoutes,
+        routes: Routes,
+        authenticator: Authenticator,
+        directory: UserLookup,
+        admitter: Admitter,
+        forwarder: Forwarder,
+        journal: RowJournal,
+        tally: Tally,
+        clock: Clock,
+        gateway_id: str,
+        max_body_bytes: int,
+    ) -> None:
+        self._local = local
+        self._routes = routes
+        self._authenticator = authenticator
+        self._directory = directory
+        self._admitter = admitter
+        self._forwarder = forwarder
+        self._journal = journal
+        self._tally = tally
+        self._clock = clock
+        self._gateway_id = gateway_id
+        self._max_body_bytes = max_body_bytes
+
+    def open(self, head: RequestHead, reply: Reply) -> Exchange | Awaitable[Exchange]:
+        """The head has come, the body has not. An exchange without a `reply` is answered already.
+
+        Awaitable only where a signing key must be fetched first.
+        """
+        exchange = Exchange(head, reply, self._routes.family_of(head), self._clock)
+        if self._local.answer(head, reply):
+            exchange.reply = None
+        elif head.wants_upgrade:
+            self.refuse(exchange, upgrade_required())
+        else:
+            outcome = self._authenticator.authenticate(head.pairs(), reply.peer_address)
+            if not isinstance(outcome, Admission | Refusal):
+                return self._open_later(exchange, outcome)
+            self._open_authenticated(exchange, outcome)
+        return exchange
+
+    def proceed(self, exchange: Exchange, body: bytes) -> None:
+        """The body is whole: from here to the wire."""
+        try:
+            exchange.facts = read_body(exchange, body, self._max_body_bytes)
+            claims = read_request_claims(exchange)
+            exchange.attribution = attribute(exchange.grant, claims, self._directory)
+            self._admitter.admit(exchange)
+            stamp(exchange, self._gateway_id, self._tally)
+            self._forwarder.forward(exchange)
+        except Refused as refusal:
+            self.refuse(exchange, refusal)
+
+    def refuse(self, exchange: Exchange, refusal: Refused) -> None:
+        """Answered in the provider's shape; a caller we know leaves a row as well."""
+        reply, exchange.reply = exchange.reply, None
+        self._tally[f"refused_{refusal.kind}"] += 1
+        if exchange.admission is not None:
+            self._record_refusal(exchange, refusal)
+        if reply is not None:
+            send_refusal(reply, exchange.family, refusal, exchange.exchange_id)
+
+    def refuse_malformed(self, reply: Reply, error: ProtocolError) -> None:
+        """Framing that makes no request: nobody is known, and nobody knows which API was meant."""
+        self._tally["malformed"] += 1
+        refusal = Refused(error.status, kind_of_status(error.status), str(error))
+        send_refusal(reply, "anthropic", refusal, new_uuid7(self._clock.wall()))
+
+    def _open_authenticated(self, exchange: Exchange, outcome: Admission | Refusal) -> None:
+        try:
+            exchange.admission = self._require_admission(outcome)
+            exchange.route = self._routes.find(exchange.head)
+            if exchange.route is None:
+                raise explain_unserved(exchange.head.line.path)
+            check_head(exchange.head, self._max_body_bytes)
+        except Refused as refusal:
+            self.refuse(exchange, refusal)
+
+    async def _open_later(self, exchange: Exchange, outcome: Awaitable[Admission | Refusal]) -> Exchange:
+        self._open_authenticated(exchange, await outcome)
+        return exchange
+
+    def _require_admission(self, outcome: Admission | Refusal) -> Admission:
+        if isinstance(outcome, Refusal):
+            self._tally["unauthenticated"] += 1
+            self._tally[outcome.kind] += 1
+            raise Refused(outcome.status, kind_of_status(outcome.status), outcome.message)
+        return outcome
+
+    def _record_refusal(self, exchange: Exchange, refusal: Refused) -> None:
+        if exchange.attribution is None:
+            exchange.attribution = attribute(exchange.grant, read_request_claims(exchange), self._directory)
+        record = open_record(exchange, self._gateway_id)
+        record.http_status, record.error_type = refusal.status, refusal.kind
+        close_record(record, exchange, None, "rejected")
+        self._journal.append_end(record)

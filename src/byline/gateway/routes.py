@@ -1,0 +1,125 @@
+"""Which provider and which API a path means. What isn't listed is refused, never guessed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import msgspec
+
+from byline.apis import chat_completions, messages, passthrough, responses
+from byline.apis.api import Api, ApiName, Family
+from byline.gateway.http1.request_head import RequestHead
+from byline.gateway.provider import Provider
+from byline.gateway.refusals import Refused
+
+_PATHS: dict[tuple[Family, str, str], ApiName] = {
+    ("anthropic", "POST", "/v1/messages"): "messages",
+    ("anthropic", "POST", "/v1/messages/count_tokens"): "count_tokens",
+    ("anthropic", "GET", "/v1/models"): "models",
+    ("openai", "POST", "/v1/chat/completions"): "chat.completions",
+    ("openai", "POST", "/v1/responses"): "responses",
+    ("openai", "GET", "/v1/models"): "models",
+}
+_MODEL_PATH = re.compile(r"/v1/models/[A-Za-z0-9._:@-]{1,200}")
+_APIS: dict[ApiName, Api] = {
+    "messages": messages,
+    "chat.completions": chat_completions,
+    "responses": responses,
+    "count_tokens": passthrough.COUNT_TOKENS,
+    "models": passthrough.MODELS,
+    "other": passthrough.OTHER,
+}
+# Reached by a path like these, work would go on without an identity on it.
+_UNATTRIBUTED = {
+    "/batches": "batches carry many requests, each of which would need its own identity",
+    "/realtime": "realtime sessions carry no identity that Byline could stamp",
+}
+# Segments that another parser would fold into a different path.
+_DEVIOUS = re.compile(r"//|/\.{1,2}(/|$)|%2f|%2e|%5c|\\", re.IGNORECASE)
+
+
+class Route(msgspec.Struct, frozen=True):
+    provider: Provider
+    api_name: ApiName
+    api: Api
+    upstream_path: bytes
+
+
+class Routes:
+    """Looks a request line up; remembers the answers for paths that it knows by heart."""
+
+    def __init__(self, providers: Sequence[Provider]) -> None:
+        self._providers = sorted(providers, key=lambda provider: -len(provider.path_prefix))
+        self._by_family = {
+            provider.family: provider for provider in reversed(providers) if provider.name == provider.family
+        }
+        self._found: dict[tuple[bytes, str], Route] = {}
+
+    def find(self, head: RequestHead) -> Route | None:
+        """None for a path that no provider serves under any rule."""
+        key = (head.line.method, head.line.path)
+        route = self._found.get(key)
+        if route is None:
+            route = self._find_new(head)
+            if route is not None and route.api.identity_field:
+                self._found[key] = route
+        return route
+
+    def family_of(self, head: RequestHead) -> Family:
+        """Whose error shape a client at this path expects, served or not."""
+        provider, _ = self._split(head)
+        return provider.family if provider else "openai"
+
+    def _find_new(self, head: RequestHead) -> Route | None:
+        provider, rest = self._split(head)
+        if provider is None or _DEVIOUS.search(head.line.path):
+            return None
+        method = head.line.method.decode("ascii")
+        name = _PATHS.get((provider.family, method, rest))
+        if name is None and method == "GET" and _MODEL_PATH.fullmatch(rest):
+            name = "models"
+        if name is None and is_allowed(rest, provider.allow_paths):
+            name = "other"
+        if name is None:
+            return None
+        path = (provider.pool.origin.base_path + rest).encode("ascii")
+        return Route(provider, name, _APIS[name], path)
+
+    def _split(self, head: RequestHead) -> tuple[Provider | None, str]:
+        path = head.line.path
+        for provider in self._providers:
+            prefix = provider.path_prefix
+            if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] == "/":
+                return provider, path.removeprefix(prefix)
+        return self._by_family.get(_family_of_bare_path(head)), path
+
+
+def is_allowed(path: str, patterns: Sequence[str]) -> bool:
+    """`/v1/files` is that path alone; `/v1/files*` is every path that begins so."""
+    return any(
+        path.startswith(pattern[:-1]) if pattern.endswith("*") else path == pattern for pattern in patterns
+    )
+
+
+def explain_unserved(path: str) -> Refused:
+    """The refusal for an authenticated caller at a path that is not served."""
+    for part, reason in _UNATTRIBUTED.items():
+        if part in path:
+            return Refused(
+                403,
+                "permission",
+                f"{reason}; the operator may list this path in allow_paths to pass it through",
+            )
+    return Refused(404, "not_found", "no API is served at this path; see the gateway's allow_paths setting")
+
+
+def _family_of_bare_path(head: RequestHead) -> Family:
+    """Paths without a provider's prefix. Both families have /v1/models: their headers differ."""
+    if head.line.path.startswith("/v1/messages"):
+        return "anthropic"
+    if head.line.path.startswith("/v1/models") and (
+        head.get(b"anthropic-version") is not None or head.get(b"x-api-key") is not None
+    ):
+        return "anthropic"
+    return "openai"

@@ -1,0 +1,218 @@
+"""One connection to a provider: sends a request, hands its answer on as it arrives."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import Protocol, cast
+
+import msgspec
+
+from byline.gateway.http1.response import AnswerFramingError, ResponseHead, ResponseReader
+
+Clock = Callable[[], float]
+NEVER = float("inf")
+
+
+class Lost(StrEnum):
+    """Why an answer will not come to its end. The values are the row's `error_type`."""
+
+    STALE = "stale_connection"
+    CLOSED = "upstream_closed"
+    RESET = "upstream_reset"
+    MALFORMED = "malformed_answer"
+    FIRST_BYTE_TIMEOUT = "first_byte_timeout"
+    STALLED = "stalled"
+
+
+class AttemptListener(Protocol):
+    """Who waits for an answer. After `on_answer_end` or `on_answer_lost` only `on_read_done` comes."""
+
+    def on_answer_head(self, head: ResponseHead) -> None: ...
+    def on_answer_body(self, data: bytes) -> None: ...
+    def on_answer_end(self) -> None: ...
+    def on_answer_lost(self, why: Lost) -> None: ...
+    def on_read_done(self) -> None:
+        """All that one read brought has been handed over: time to write."""
+        ...
+
+
+class Timeouts(msgspec.Struct, frozen=True):
+    connect_s: float = 10.0
+    first_byte_s: float = 600.0
+    stall_s: float = 300.0
+    idle_s: float = 30.0
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """HTTP/1.1, one request at a time. `released` is called when it is idle again, or gone."""
+
+    def __init__(
+        self, released: Callable[[UpstreamConnection], None], timeouts: Timeouts, clock: Clock
+    ) -> None:
+        self._released = released
+        self._timeouts = timeouts
+        self._clock = clock
+        self._transport: asyncio.Transport | None = None
+        self._poll = select.poll()
+        self._reader = ResponseReader()
+        self._listener: AttemptListener | None = None
+        self._answered = False
+        self._reusable = True
+        self._paused = False
+        self.requests_sent = 0
+        self.read_began_at = 0.0
+        """When the read under way was handed to us."""
+        self.deadline = NEVER
+        """When the answer under way counts as stalled, or the idle connection as too old."""
+
+    # asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        descriptor: int = transport.get_extra_info("socket").fileno()
+        self._poll.register(descriptor, select.POLLIN | select.POLLRDHUP)
+
+    def data_received(self, data: bytes) -> None:
+        listener = self._listener
+        if listener is None:
+            self.close()  # bytes that answer nothing: never trust this connection again
+            return
+        self._answered = True
+        self.read_began_at = self._clock()
+        if not self._paused:
+            self.deadline = self.read_began_at + self._timeouts.stall_s
+        try:
+            self._reader.feed(data)
+        except AnswerFramingError:
+            self._lose(Lost.MALFORMED)
+        listener.on_read_done()
+        if self._listener is None:
+            self._settle()
+
+    def eof_received(self) -> bool:
+        listener = self._listener
+        if listener is not None and self._reader.until_close:
+            self.on_answer_end()
+            listener.on_read_done()
+        self.close()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._reusable = False
+        if self._listener is not None:
+            self._lose(Lost.CLOSED if exc is None else Lost.RESET)
+        self._released(self)
+
+    # the pool's side
+
+    @property
+    def is_idle(self) -> bool:
+        return self._listener is None and self._reusable
+
+    def is_fresh(self) -> bool:
+        """Idle, and nothing waits to be read: neither an end of the stream nor stray bytes."""
+        transport = self._transport
+        return (
+            self.is_idle and transport is not None and not transport.is_closing() and not self._poll.poll(0)
+        )
+
+    def rest(self) -> None:
+        """Idle from now on."""
+        self.deadline = self._clock() + self._timeouts.idle_s
+
+    def check_deadline(self, now: float) -> None:
+        if now < self.deadline:
+            return
+        if self._listener is not None:
+            self._lose(Lost.STALLED if self._answered else Lost.FIRST_BYTE_TIMEOUT)
+        else:
+            self.close()
+
+    def close(self) -> None:
+        self._reusable = False
+        if self._transport is not None:
+            self._transport.close()
+
+    # the attempt's side
+
+    def send(
+        self,
+        head: bytes,
+        body: Sequence[bytes | memoryview],
+        listener: AttemptListener,
+        *,
+        to_head_request: bool = False,
+    ) -> None:
+        assert self._transport is not None
+        assert self._listener is None
+        self._listener = listener
+        self._answered = False
+        self._reader.expect(self, to_head_request=to_head_request)
+        self.requests_sent += 1
+        self.deadline = self._clock() + self._timeouts.first_byte_s
+        self._transport.writelines([head, *body])
+
+    def abort(self) -> None:
+        """Cancels what is under way; the listener hears nothing more."""
+        self._reusable = False
+        self._listener = None
+        if self._transport is not None:
+            self._transport.abort()
+
+    def pause(self) -> None:
+        """The client is slower than the provider: stop reading, and stop the stall clock."""
+        if self._paused or self._transport is None or self._transport.is_closing():
+            return
+        self._paused = True
+        self.deadline = NEVER
+        self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if not self._paused:
+            return
+        self._paused = False
+        self.deadline = self._clock() + self._timeouts.stall_s
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    # the reader's side
+
+    def on_answer_head(self, head: ResponseHead) -> None:
+        self._reusable = self._reusable and head.keep_alive
+        if self._listener is not None:
+            self._listener.on_answer_head(head)
+
+    def on_answer_body(self, data: bytes) -> None:
+        if self._listener is not None:
+            self._listener.on_answer_body(data)
+
+    def on_answer_end(self) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.on_answer_end()
+
+    # inside
+
+    def _settle(self) -> None:
+        """The answer is over: back to the pool, or closed where there is any doubt."""
+        self.resume()
+        transport = self._transport
+        assert transport is not None
+        # A request not fully written yet would be followed by the next one's bytes.
+        if self._reusable and self._reader.clean and transport.get_write_buffer_size() == 0:
+            self._released(self)
+        else:
+            self.close()
+
+    def _lose(self, why: Lost) -> None:
+        listener, self._listener = self._listener, None
+        self._reusable = False
+        if listener is not None:
+            if why in {Lost.CLOSED, Lost.RESET} and not self._answered and self.requests_sent > 1:
+                why = Lost.STALE
+            listener.on_answer_lost(why)
+        if self._transport is not None:
+            self._transport.abort()

@@ -1,0 +1,141 @@
+"""A worker process's life: listen, look after deadlines, refresh what is watched, stop gracefully."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from byline.gateway.client import ClientConnection, ClientLimits, Handler
+from byline.gateway.http1.request_head import RequestHeadReader
+
+SWEEP_INTERVAL_S = 0.25
+log = logging.getLogger(__name__)
+
+_TOO_MANY = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n"
+    b"connection: close\r\ncontent-length: 88\r\n\r\n"
+    b'{"type":"error","error":{"type":"overloaded_error","message":"too many connections"}}   '
+)
+
+
+class HasDeadlines(Protocol):
+    def check_deadlines(self, now: float) -> None: ...
+
+
+class Periodic(msgspec.Struct, frozen=True):
+    """Something to be done every `interval_s`, on the loop: it must be quick and never raise."""
+
+    interval_s: float
+    run: Callable[[], object]
+
+
+class WorkerOptions(msgspec.Struct, frozen=True):
+    max_connections: int = 10_000
+    shutdown_timeout_s: float = 30.0
+
+
+class Worker:
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        heads: RequestHeadReader,
+        limits: ClientLimits,
+        options: WorkerOptions,
+        watched: Sequence[HasDeadlines],
+        periodics: Sequence[Periodic],
+        clock: Callable[[], float],
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._handler = handler
+        self._heads = heads
+        self._limits = limits
+        self._options = options
+        self._watched = watched
+        self._periodics = periodics
+        self._clock = clock
+        self._tls = tls
+        self._clients: set[ClientConnection] = set()
+        self._stopping = asyncio.Event()
+        self._idle = asyncio.Event()
+
+    @property
+    def connections(self) -> int:
+        return len(self._clients)
+
+    def stop(self) -> None:
+        """Begins the graceful stop: streams in flight finish under the deadline."""
+        self._stopping.set()
+
+    async def run(self, listener: socket.socket, ready: Callable[[], None]) -> None:
+        """Serves on `listener` until stopped; `ready` is called once connections are accepted."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        tasks = [loop.create_task(self._repeat(periodic)) for periodic in self._all_periodics()]
+        server = await loop.create_server(self._accept, sock=listener, ssl=self._tls, backlog=1024)
+        ready()
+        await self._stopping.wait()
+        server.close()
+        await self._finish_streams()
+        for task in tasks:
+            task.cancel()
+
+    def _all_periodics(self) -> list[Periodic]:
+        return [Periodic(SWEEP_INTERVAL_S, self._sweep), *self._periodics]
+
+    async def _repeat(self, periodic: Periodic) -> None:
+        while True:
+            await asyncio.sleep(periodic.interval_s)
+            try:
+                periodic.run()
+            except Exception:
+                # One failed round must not end the rounds; what it looked after says so itself.
+                log.exception("a periodic task of the worker failed")
+
+    def _accept(self) -> asyncio.Protocol:
+        if len(self._clients) >= self._options.max_connections:
+            return _Refusal()
+        client = ClientConnection(self._handler, self._heads, self._limits, self._clock, self._closed)
+        self._clients.add(client)
+        return client
+
+    def _closed(self, client: ClientConnection) -> None:
+        self._clients.discard(client)
+        if not self._clients:
+            self._idle.set()
+
+    def _sweep(self) -> None:
+        now = self._clock()
+        for client in [each for each in self._clients if each.deadline <= now]:
+            client.check_deadline(now)
+        for watched in self._watched:
+            watched.check_deadlines(now)
+
+    async def _finish_streams(self) -> None:
+        for client in list(self._clients):
+            client.stop()
+        self._idle.clear()
+        if self._clients:
+            try:
+                await asyncio.wait_for(self._idle.wait(), self._options.shutdown_timeout_s)
+            except TimeoutError:
+                log.warning("ending %d connections that did not finish in time", len(self._clients))
+        for client in list(self._clients):
+            client.stop_now()
+
+
+class _Refusal(asyncio.Protocol):
+    """Over the connection cap."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        transport.write(_TOO_MANY)
+        transport.close()
