@@ -110,7 +110,7 @@ def create_key(
 
 
 def list_keys(database: ControlDatabase) -> list[KeyInfo]:
-    return [_key_info(row) for row in database.rows(f"{_SELECT} ORDER BY created_at, key_id")]
+    return [_key_info(row) for row in database.rows(f"{_SELECT} ORDER BY keys.created_at, keys.key_id")]
 
 
 def revoke_key(database: ControlDatabase, key_id: str) -> KeyInfo:
