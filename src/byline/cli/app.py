@@ -14,6 +14,8 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_group
 
+from byline.cli.output import CommandError, note, printable
+
 Context = Any
 """What typer passes to a group: a type that it doesn't make public."""
 
@@ -39,10 +41,10 @@ COMMANDS = {
 class Commands(TyperGroup):
     """A group that knows its commands' names without importing them."""
 
-    def list_commands(self, ctx: Context) -> list[str]:  # noqa: ARG002
+    def list_commands(self, ctx: Context) -> list[str]:
         return [name for name, module in COMMANDS.items() if find_spec(module)]
 
-    def get_command(self, ctx: Context, cmd_name: str) -> Any:  # noqa: ARG002
+    def get_command(self, ctx: Context, cmd_name: str) -> Any:
         if cmd_name not in self.commands and cmd_name in COMMANDS:
             part = typer.Typer()
             import_module(COMMANDS[cmd_name]).register(part)
@@ -57,15 +59,22 @@ class Commands(TyperGroup):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Context) -> Any:
-        from byline.cli.output import CommandError, note, printable
-        from byline.settings import SettingsError
-        from byline.usage.ledger import LedgerUnavailable
-
         try:
             return super().invoke(ctx)
-        except (CommandError, SettingsError, LedgerUnavailable) as error:
+        except Exception as error:
+            if not isinstance(error, _errors_with_a_remedy()):
+                raise
             note(printable(f"byline: {error}"))
             raise typer.Exit(1) from error
+
+
+def _errors_with_a_remedy() -> tuple[type[Exception], ...]:
+    """What a command may raise to fail with a message; everything else is a defect and shows its trace."""
+    from byline.control.database import ControlDatabaseError
+    from byline.settings import SettingsError
+    from byline.usage.ledger import LedgerUnavailable, QueryError
+
+    return (CommandError, SettingsError, ControlDatabaseError, LedgerUnavailable, QueryError)
 
 
 def _print_version(asked: bool) -> None:

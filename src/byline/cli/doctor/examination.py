@@ -1,0 +1,20 @@
+"""Everything doctor looks at, in the order in which a gateway needs it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+from byline.cli.doctor import configuration, data, upstreams
+from byline.cli.doctor.finding import Finding
+
+
+def examine(file: Path | None) -> list[Finding]:
+    settings, findings = configuration.read(file, os.environ)
+    if settings is None:
+        return findings
+    findings += data.look(settings, time.time())
+    providers, problems = configuration.providers(settings, os.environ)
+    return [*findings, *problems, *asyncio.run(upstreams.look(providers))]
