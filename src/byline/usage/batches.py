@@ -19,7 +19,11 @@ def last_word_of_each(rows: Iterable[UsageRecord]) -> list[UsageRecord]:
 
 
 def first_of_each(rows: Iterable[Mapping[str, Any]], key: str) -> list[Mapping[str, Any]]:
-    kept: dict[Any, Mapping[str, Any]] = {}
+    """Per `key` the first row. Raises ValueError for a row without one."""
+    kept: dict[str, Mapping[str, Any]] = {}
     for row in rows:
-        kept.setdefault(row[key], row)
+        value = row.get(key)
+        if not isinstance(value, str) or not value:
+            raise ValueError(f"a row without {key}")
+        kept.setdefault(value, row)
     return list(kept.values())

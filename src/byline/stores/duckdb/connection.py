@@ -75,6 +75,17 @@ def unavailable() -> Generator[None]:
 
 
 @contextmanager
+def insert_errors() -> Generator[None]:
+    """Rows that a table will never take are a ValueError; everything else is worth another try."""
+    try:
+        yield
+    except (duckdb.DataError, duckdb.IntegrityError) as error:
+        raise ValueError(first_line(error)) from error
+    except duckdb.Error as error:
+        raise LedgerUnavailable(f"the ledger refused the work: {first_line(error)}") from error
+
+
+@contextmanager
 def query_errors() -> Generator[None]:
     """Questions: what is wrong with the question is a QueryError, the rest LedgerUnavailable."""
     try:

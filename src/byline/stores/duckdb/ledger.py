@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import duckdb
 
-from byline.stores.duckdb import ingest, schema, user_sql
-from byline.stores.duckdb.connection import DuckDBOptions, connect, query_errors, unavailable
+from byline.stores.duckdb import ingest, repricing, schema, user_sql
+from byline.stores.duckdb.connection import DuckDBOptions, connect, insert_errors, query_errors, unavailable
 from byline.stores.duckdb.copies import backup, export
 from byline.stores.duckdb.dialect import DuckDBDialect
 from byline.usage.batches import first_of_each, last_word_of_each
@@ -21,6 +21,7 @@ from byline.usage.ledger import (
     LedgerUnavailable,
     Progress,
     Report,
+    RepriceQuery,
     RequestsQuery,
     SqlLimits,
     Table,
@@ -75,7 +76,7 @@ class DuckDBLedger:
     def _insert(self, target: ingest.Target, rows: Sequence[object]) -> int:
         if not rows:
             return 0
-        with self._writing, unavailable():
+        with self._writing, insert_errors():
             return ingest.insert(self._connection, target, rows)
 
     def report(self, query: Report) -> Table:
@@ -102,6 +103,13 @@ class DuckDBLedger:
     def backup(self, target: Path, progress: Progress | None = None) -> None:
         with self._writing, unavailable():
             backup(self._connection, self._options, target, progress)
+
+    def rows_to_price(self, query: RepriceQuery) -> Iterator[Sequence[UsageRecord]]:
+        return repricing.rows(self._cursor(), query, self._now())
+
+    def update_costs(self, rows: Sequence[UsageRecord]) -> int:
+        with self._writing, unavailable():
+            return repricing.update(self._connection, rows)
 
     def close(self) -> None:
         with self._writing:
