@@ -95,14 +95,18 @@ class KeyDirectory:
         self._uses[key_id] = at
 
     def flush_uses(self) -> int:
-        """Writes when keys were last used and says how many; what can't be written is kept for later."""
+        """Writes when keys were last used and says how many; what can't be written is kept for later.
+
+        Waits for locks and, once in a while, for the disk: call it from a thread of its own.
+        """
         uses, self._uses = self._uses, {}
         if not uses:
             return 0
         try:
             with closing(connect(self._path, busy_timeout_s=1.0)) as connection:
+                connection.execute("PRAGMA synchronous = NORMAL")  # losing a note of use harms nobody
                 connection.execute("BEGIN IMMEDIATE")
-                note_last_uses(connection, uses.items())
+                note_last_uses(connection, list(uses.items()))
                 connection.execute("COMMIT")
         except sqlite3.Error:
             self._uses = uses | self._uses
