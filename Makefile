@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 MAKEFLAGS += --no-print-directory
 
-.PHONY: demo test check docs clean
+.PHONY: demo test check docs clean bench crash outage
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -16,6 +16,9 @@ help:
 	@echo "make test    run the tests (PYTEST_ARGS=... for pytest)"
 	@echo "make check   lint, formatting, types, import contracts"
 	@echo "make docs    write the generated reference pages anew"
+	@echo "make bench   CPU and latency of the gateway beside nginx (needs gcc and nginx; BENCH_ARGS)"
+	@echo "make crash   kill every process under load, 100 times, and count the rows (CRASH_ARGS)"
+	@echo "make outage  take store and disk away under load, and count the rows (OUTAGE_ARGS)"
 	@echo "make clean   remove .venv, caches and build results"
 
 demo: $(VENV)/demo.stamp
@@ -32,6 +35,16 @@ check: $(VENV)/dev.stamp
 
 docs: $(VENV)/demo.stamp
 	@$(BIN)/python -m byline.cli.reference docs/reference
+
+# Flags: BENCH_ARGS="--rounds 1 --loads 2KB", CRASH_ARGS=..., OUTAGE_ARGS=...
+bench: $(VENV)/demo.stamp
+	@$(BIN)/python -m benchmarks.data_plane $(BENCH_ARGS)
+
+crash: $(VENV)/demo.stamp
+	@$(BIN)/python -m benchmarks.crash $(CRASH_ARGS)
+
+outage: $(VENV)/demo.stamp
+	@$(BIN)/python -m benchmarks.outage $(OUTAGE_ARGS)
 
 clean:
 	@rm -rf $(VENV) dist .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache .grimp_cache
@@ -51,6 +64,10 @@ $(VENV)/demo.stamp: requirements/demo.txt pyproject.toml | $(VENV)/bin/python
 $(VENV)/dev.stamp: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
 	$(call install,requirements/dev.txt)
 	@touch $(VENV)/demo.stamp
+
+# A whole Claude Code comes with these; the tests that drive it skip themselves without.
+$(VENV)/real-clients.stamp: requirements/real-clients.txt $(VENV)/dev.stamp
+	$(call install,requirements/real-clients.txt)
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

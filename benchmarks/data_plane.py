@@ -23,6 +23,7 @@ import msgspec
 
 from benchmarks import gateway, load, native_tools, nginx, payloads, provider, report
 from benchmarks.measurement import Clocks, Run, Window
+from benchmarks.processes import prioritise
 
 PROXY_CORE, OTHER_CORE = 0, 1
 Contender = Literal["direct", "nginx", "gateway"]
@@ -122,6 +123,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     if (os.cpu_count() or 1) < 2:
         raise SystemExit("the benchmark needs two cores: one for the proxy, one for everything else")
+    if options.nice is not None:
+        prioritise(options.nice)
     loads = [spec for spec in LOADS if spec.name in options.loads]
     with tempfile.TemporaryDirectory(prefix="byline-bench-") as directory:
         bench = Bench(native_tools.build(Path(directory)), Path(directory), options.seconds)
@@ -158,6 +161,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         "--seed", type=int, default=random.SystemRandom().randrange(10_000), help="of the order"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure and every run there")
+    parser.add_argument("--nice", type=int, metavar="N", help="priority of the whole run; below 0 needs root")
     parser.add_argument("--enforce", action="store_true", help="exit 1 if a limit is passed")
     return parser.parse_args(arguments)
 

@@ -41,6 +41,8 @@ class Recorded(msgspec.Struct, frozen=True):
     complete: int
     """Rows with outcome `ok`, complete usage and a price."""
     output_tokens: int
+    provider_request_ids: int
+    """Distinct ones: the provider gives every request its own."""
     identifiers: int
     identifier: str | None
     stamped: str | None
@@ -49,9 +51,10 @@ class Recorded(msgspec.Struct, frozen=True):
 RECORDED = """
 select count(*) as rows, count(distinct request_id) as ids,
   count(*) filter (outcome = 'ok' and usage_complete and cost_status = 'priced') as complete,
-  coalesce(sum(output_tokens), 0)::bigint as output_tokens, count(distinct metadata_user_id) as identifiers,
+  coalesce(sum(output_tokens), 0)::bigint as output_tokens,
+  count(distinct upstream_request_id) as provider_request_ids, count(distinct metadata_user_id) as identifiers,
   any_value(identifier) as identifier, any_value(metadata_user_id) as stamped
-from api_usage
+from api_usage where outcome <> 'rejected'
 """
 
 
@@ -177,7 +180,7 @@ def wait_until_ready(port: int, process: subprocess.Popen[bytes], timeout_s: flo
 
 
 @contextmanager
-def gateway(prepared: Prepared, *, core: int) -> Generator[Gateway]:
+def gateway(prepared: Prepared, *, core: int | None = None) -> Generator[Gateway]:
     """A gateway whose processes all start on `core`; the caller may pin the worker elsewhere."""
     process = start(prepared.config, core=core)
     running = Gateway(prepared, process)

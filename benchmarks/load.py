@@ -67,7 +67,13 @@ class Measured(Generic[Clocks]):
 
 
 def run(
-    tools: NativeTools, plan: Plan, *, request: Path, port: int, core: int, clocks: Callable[[], Clocks]
+    tools: NativeTools,
+    plan: Plan,
+    *,
+    request: Path,
+    port: int,
+    core: int | None,
+    clocks: Callable[[], Clocks],
 ) -> Measured[Clocks]:
     options = {
         "port": port,
@@ -79,7 +85,8 @@ def run(
         "rate": plan.rate,
         "stagger-us": plan.stagger_us,
     }
-    command = ["taskset", "-c", str(core), str(tools.load)]
+    command = [] if core is None else ["taskset", "-c", str(core)]
+    command.append(str(tools.load))
     command += [word for name, value in options.items() for word in (f"--{name}", str(value))]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout

@@ -145,6 +145,7 @@ class Run(msgspec.Struct, frozen=True):
         expectations = {
             "rows in the ledger": recorded.rows,
             "distinct request ids": recorded.ids,
+            "distinct ids of the provider": recorded.provider_request_ids,
             "rows complete and priced": recorded.complete,
             "requests stamped alike": seen.same_user_id,
             "requests with the provider's credential": seen.with_credential,

@@ -54,6 +54,19 @@ def yield_to_others(pid: int) -> None:
         os.setpriority(os.PRIO_PROCESS, int(thread.name), lowest_priority)
 
 
+def prioritise(nice: int) -> None:
+    """This process and all it starts, against other sessions as well.
+
+    Where the kernel groups tasks by session, a nice value only counts within one: the group has its own.
+    """
+    with suppress(PermissionError):  # leads a group already, which a session leader always does
+        os.setsid()
+    os.setpriority(os.PRIO_PROCESS, 0, nice)
+    group = Path("/proc/self/autogroup")
+    if group.exists():
+        group.write_text(str(nice))
+
+
 def children(pid: int) -> list[int]:
     """Empty for a process that is gone."""
     try:

@@ -46,7 +46,14 @@ def run(
     )  # fmt: skip
     rows = counts["rows"]
     recorded = Recorded(
-        rows=rows, ids=rows, complete=rows, output_tokens=0, identifiers=1, identifier="u1", stamped="u1"
+        rows=rows,
+        ids=rows,
+        complete=rows,
+        output_tokens=0,
+        provider_request_ids=rows,
+        identifiers=1,
+        identifier="u1",
+        stamped="u1",
     )
     window = Window(result, spent)
     return Run(contender, load, window, None, seen, recorded if contender == "gateway" else None)
