@@ -30,7 +30,7 @@ COMMANDS = {
     "incident": "byline.cli.incident",
     "sql": "byline.cli.sql",
     "prices": "byline.cli.prices",
-    "reprice": "byline.cli.prices",
+    "reprice": "byline.cli.reprice",
     "export": "byline.cli.export",
     "backup": "byline.cli.backup",
     "doctor": "byline.cli.doctor",

@@ -7,14 +7,14 @@ dialect, stands in `byline.usage.reports`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import msgspec
 
-from byline.usage.record import UsageRecord
+from byline.usage.record import CostStatus, UsageRecord
 
 Dimension = str
 """One of `DIMENSIONS`: what `byline usage --by` may group by."""
@@ -140,13 +140,22 @@ class ExportQuery(msgspec.Struct, frozen=True, kw_only=True, tag="export"):
     format: Literal["parquet", "csv"] = "parquet"
 
 
+class RepriceQuery(msgspec.Struct, frozen=True, kw_only=True, tag="reprice"):
+    """Rows whose cost is worked out again; refused requests never had one."""
+
+    since: datetime
+    until: datetime | None = None
+    only: tuple[CostStatus, ...] = ()
+    """Cost statuses to look at; all if empty."""
+
+
 class SqlLimits(msgspec.Struct, frozen=True):
     timeout_s: float = 30.0
     max_rows: int = 100_000
     max_bytes: int = 256 * 1024 * 1024
 
 
-class LedgerUnavailable(RuntimeError):  # noqa: N818 - a state, not a fault of the caller
+class LedgerUnavailable(RuntimeError):
     """The store can't be reached or refused the work for now: keep the rows and try again."""
 
 
@@ -154,7 +163,7 @@ class QueryError(ValueError):
     """The question can't be answered as put; the message says what to write instead."""
 
 
-class QueryTimeout(QueryError):  # noqa: N818 - as in TimeoutError's own family
+class QueryTimeout(QueryError):
     """The time a query may take was over before its answer was complete."""
 
 
@@ -198,3 +207,15 @@ class Ledger(LedgerReader, Protocol):
         ...
 
     def insert_events(self, events: Sequence[Mapping[str, Any]]) -> int: ...
+
+
+class CostLedger(Protocol):
+    """Engines whose rows can be priced again, a batch at a time."""
+
+    def rows_to_price(self, query: RepriceQuery) -> Iterator[Sequence[UsageRecord]]:
+        """Batches in the order of time, each row with at least the columns that its cost follows from."""
+        ...
+
+    def update_costs(self, rows: Sequence[UsageRecord]) -> int:
+        """Stores `cost_usd`, `cost_status` and `price_version` of rows; durable on return."""
+        ...

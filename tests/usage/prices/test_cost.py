@@ -239,6 +239,22 @@ def test_iterations_outside_the_totals_are_charged_each_at_its_own_model(book: P
     assert costed(book, record) == ((message + advisor + compaction) / 1_000_000, "priced")
 
 
+def test_another_models_iteration_is_not_fast_where_it_can_not_be(book: PriceBook) -> None:
+    record = attempt(
+        "claude-opus-5-5",
+        speed="fast",
+        input_uncached_tokens=1000,
+        output_tokens=0,
+        iterations=[
+            Iteration(type="compaction", input_uncached_tokens=1000, output_tokens=0),
+            Iteration(
+                type="advisor_message", model="claude-haiku-4-5", input_uncached_tokens=1000, output_tokens=0
+            ),
+        ],
+    )
+    assert costed(book, record) == (Decimal("0.008") + Decimal("0.008") + Decimal("0.001"), "priced")
+
+
 def test_an_iteration_of_an_unknown_model_leaves_the_sum_partial(book: PriceBook) -> None:
     record = attempt(
         input_uncached_tokens=1000,

@@ -46,10 +46,10 @@ def _amounts(record: UsageRecord, book: PriceBook) -> Iterator[Amount]:
         return
     model = record.model_reported or record.model_requested
     if _has_usage(record):
-        yield _amount_of_totals(record, _quote(record, model, book))
+        yield _amount_of_totals(record, _quote(record, model, record.speed, book))
     for iteration in record.iterations or ():
         if not iteration.in_totals and _has_usage(iteration):
-            yield _amount_of(iteration, _quote(record, iteration.model or model, book))
+            yield _amount_of(iteration, _quote_iteration(record, iteration.model or model, model, book))
 
 
 def _total(amounts: list[Amount]) -> Amount:
@@ -63,7 +63,15 @@ def _total(amounts: list[Amount]) -> Amount:
     return sum(known, Decimal(0)) if known else None, status
 
 
-def _quote(record: UsageRecord, model: str | None, book: PriceBook) -> Quote:
+def _quote_iteration(record: UsageRecord, model: str | None, main: str | None, book: PriceBook) -> Quote:
+    """Speed is reported for the main model alone: another one that has no fast mode ran at its only speed."""
+    quote = _quote(record, model, record.speed, book)
+    if quote.charge is None and record.speed and model != main:
+        return _quote(record, model, None, book)
+    return quote
+
+
+def _quote(record: UsageRecord, model: str | None, speed: str | None, book: PriceBook) -> Quote:
     if model is None:
         return Quote("unknown_model", "no model was named")
     return book.quote(
@@ -71,7 +79,7 @@ def _quote(record: UsageRecord, model: str | None, book: PriceBook) -> Quote:
         model,
         record.started_at,
         tier=record.service_tier,
-        speed=record.speed,
+        speed=speed,
         region=record.inference_geo,
         host=record.server_address,
     )

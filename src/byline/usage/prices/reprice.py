@@ -1,0 +1,78 @@
+"""Works out the costs of stored rows again, by the prices known now for the day each was served.
+
+Rows whose cost and status come out the same are left untouched, price version included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from byline.usage.ledger import CostLedger, RepriceQuery, Table
+from byline.usage.prices.book import PriceBook
+from byline.usage.prices.cost import price
+from byline.usage.record import UsageRecord
+
+MAX_GROUPS: Final = 1000
+"""Models told apart in the answer; clients may invent names without end."""
+OTHER: Final = "(others)"
+COLUMNS: Final = (
+    "provider", "model", "rows", "changed", "priced", "partial", "unknown_model", "no_usage",
+    "cost_before_usd", "cost_after_usd",
+)  # fmt: skip
+
+
+class _Tally(msgspec.Struct):
+    rows: int = 0
+    changed: int = 0
+    priced: int = 0
+    partial: int = 0
+    unknown_model: int = 0
+    no_usage: int = 0
+    before: Decimal = Decimal(0)
+    after: Decimal = Decimal(0)
+
+    def add(self, before: Decimal | None, row: UsageRecord, *, changed: bool) -> None:
+        self.rows += 1
+        self.changed += changed
+        if row.cost_status:
+            setattr(self, row.cost_status, getattr(self, row.cost_status) + 1)
+        self.before += before or 0
+        self.after += row.cost_usd or 0
+
+
+def reprice(
+    ledger: CostLedger,
+    book: PriceBook,
+    query: RepriceQuery,
+    *,
+    dry_run: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> Table:
+    """What changed, by provider and model, dearest change first. `progress` is told of rows looked at."""
+    tallies: dict[tuple[str, str], _Tally] = {}
+    seen = 0
+    for batch in ledger.rows_to_price(query):
+        changed = [row for row in batch if _repriced(row, book, tallies)]
+        if changed and not dry_run:
+            ledger.update_costs(changed)
+        seen += len(batch)
+        if progress is not None:
+            progress(seen)
+    ranked = sorted(tallies.items(), key=lambda item: (-abs(item[1].after - item[1].before), -item[1].rows))
+    return Table(COLUMNS, [(*names, *msgspec.structs.astuple(tally)) for names, tally in ranked])
+
+
+def _repriced(row: UsageRecord, book: PriceBook, tallies: dict[tuple[str, str], _Tally]) -> bool:
+    """Prices the row in place; whether that changed its cost or status."""
+    cost, status = row.cost_usd, row.cost_status
+    price(row, book)
+    changed = (cost, status) != (row.cost_usd, row.cost_status)
+    names = (row.provider, row.model_reported or row.model_requested or "")
+    if names not in tallies and len(tallies) >= MAX_GROUPS:
+        names = (row.provider, OTHER)
+    tallies.setdefault(names, _Tally()).add(cost, row, changed=changed)
+    return changed
