@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from byline.assembly.data_dir import DataDir, open_data_dir
 from byline.control.database import open_control
@@ -15,17 +17,29 @@ from byline.settings import Settings, SettingsError
 from byline.usage import ledger_process
 from byline.usage.data_lock import DataLock
 from byline.usage.journal import DrainOptions, drain_all
-from byline.usage.ledger import Ledger, LedgerReader, LedgerUnavailable
+from byline.usage.ledger import (
+    CostLedger,
+    Ledger,
+    LedgerAccess,
+    LedgerUnavailable,
+    Progress,
+    RepriceQuery,
+    Table,
+)
 from byline.usage.ledger_process import deliver_to
 from byline.usage.ledger_socket.client import LedgerClient
-from byline.usage.prices.files import CurrentPrices, PriceFiles
+
+if TYPE_CHECKING:
+    from byline.usage.prices.files import CurrentPrices, PriceFiles
+
+# The price data takes a quarter of a second to load, so only the process that owns the store does.
 
 WAIT_S: Final = 5.0
 """How long a command waits for a ledger process that restarts."""
 _PAUSE_S: Final = 0.05
 
 
-def open_ledger(settings: Settings, *, wait_s: float = WAIT_S) -> LedgerReader:
+def open_ledger(settings: Settings, *, wait_s: float = WAIT_S) -> LedgerAccess:
     """Through the server if one runs; else the journal is drained and the store opened here.
 
     Raises LedgerUnavailable when neither can be had for `wait_s`. The caller closes it.
@@ -46,17 +60,24 @@ def open_ledger(settings: Settings, *, wait_s: float = WAIT_S) -> LedgerReader:
 def run_ledger(settings: Settings, *, ready: Callable[[], None] | None = None) -> None:
     """The ledger process: until SIGTERM."""
     data_dir = open_data_dir(settings)
+    prices = current_prices(settings)
+    store = open_store(settings, data_dir)
     ledger_process.run(
-        open_store(settings, data_dir),
+        store,
         journal=data_dir.journal,
         socket=data_dir.socket,
-        price=current_prices(settings),
+        price=prices,
+        reprice=partial(_reprice, store, prices),
         options=DrainOptions(interval_s=settings.ledger.drain_interval),
         ready=ready,
     )
 
 
-def open_store(settings: Settings, data_dir: DataDir) -> Ledger:
+class Store(Ledger, CostLedger, Protocol):
+    """What an engine offers to the process that owns it."""
+
+
+def open_store(settings: Settings, data_dir: DataDir) -> Store:
     """The configured engine, opened by this process alone. Raises LedgerUnavailable."""
     match settings.ledger.engine:
         case "duckdb":
@@ -67,17 +88,24 @@ def open_store(settings: Settings, data_dir: DataDir) -> Ledger:
 
 def current_prices(settings: Settings) -> CurrentPrices:
     """Puts the cost on a row, by prices that follow `byline prices update`."""
-    files = PriceFiles(
+    from byline.usage.prices.files import CurrentPrices
+
+    try:
+        return CurrentPrices(price_files(settings), time.monotonic)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+
+
+def price_files(settings: Settings) -> PriceFiles:
+    from byline.usage.prices.files import PriceFiles
+
+    return PriceFiles(
         directory=settings.data_dir / "prices",
         overrides_file=settings.prices.overrides_file,
         price_lists={
             name: given.price_list for name, given in settings.providers.items() if given.price_list
         },
     )
-    try:
-        return CurrentPrices(files, time.monotonic)
-    except ValueError as error:
-        raise SettingsError(str(error)) from error
 
 
 def job_owners(settings: Settings) -> Callable[[str], str | None]:
@@ -92,7 +120,26 @@ def job_owners(settings: Settings) -> Callable[[str], str | None]:
     return owner
 
 
-def _open_duckdb(settings: Settings, path: Path) -> Ledger:
+def backup_control(settings: Settings, directory: Path) -> None:
+    """A consistent copy of keys, actors and jobs, whoever is writing."""
+    source = open_data_dir(settings).control
+    if not source.exists():
+        return
+    target = directory / source.name
+    target.touch(mode=0o600)
+    with closing(sqlite3.connect(source)) as reading, closing(sqlite3.connect(target)) as writing:
+        reading.backup(writing)
+
+
+def _reprice(
+    store: CostLedger, prices: CurrentPrices, query: RepriceQuery, dry_run: bool, progress: Progress | None
+) -> Table:
+    from byline.usage.prices.reprice import reprice
+
+    return reprice(store, prices.book(), query, dry_run=dry_run, progress=progress)
+
+
+def _open_duckdb(settings: Settings, path: Path) -> Store:
     try:
         from byline.stores.duckdb.connection import DuckDBOptions
         from byline.stores.duckdb.ledger import DuckDBLedger
@@ -103,33 +150,39 @@ def _open_duckdb(settings: Settings, path: Path) -> Ledger:
     )
 
 
-def _open_alone(settings: Settings, data_dir: DataDir) -> LedgerReader:
+def _open_alone(settings: Settings, data_dir: DataDir) -> LedgerAccess:
     """The store in this process, what the journal holds included."""
     lock = DataLock(data_dir.root / "lock", "a byline command")
     try:
+        prices = current_prices(settings)
         ledger = open_store(settings, data_dir)
         try:
-            drain_all(data_dir.root, deliver_to(ledger), prepare=current_prices(settings))
+            drain_all(data_dir.root, deliver_to(ledger), prepare=prices)
         except BaseException:
             ledger.close()
             raise
     except BaseException:
         lock.close()
         raise
-    return _Locked(ledger, lock)
+    return _Locked(ledger, lock, prices)
 
 
 class _Locked:
     """A ledger with the lock that keeps servers out until it is closed."""
 
-    def __init__(self, ledger: Ledger, lock: DataLock) -> None:
-        self._ledger, self._lock = ledger, lock
+    def __init__(self, ledger: Store, lock: DataLock, prices: CurrentPrices) -> None:
+        self._ledger, self._lock, self._prices = ledger, lock, prices
         self.report = ledger.report
         self.usage = ledger.usage
         self.requests = ledger.requests
         self.sql = ledger.sql
         self.export = ledger.export
         self.backup = ledger.backup
+
+    def reprice(
+        self, query: RepriceQuery, *, dry_run: bool = False, progress: Progress | None = None
+    ) -> Table:
+        return _reprice(self._ledger, self._prices, query, dry_run, progress)
 
     def close(self) -> None:
         with suppress(LedgerUnavailable):

@@ -9,12 +9,12 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from byline.assembly.ledger import price_files
 from byline.cli.output import CommandError, ConfigOption, Format, FormatOption, note, write
 from byline.cli.times import parse_since
 from byline.settings import Settings, load
 from byline.usage.ledger import Table
 from byline.usage.prices.book import PriceBook, Quote
-from byline.usage.prices.files import PriceFiles
 from byline.usage.prices.tariff import Rates
 from byline.usage.prices.update import UpdateError, update
 
@@ -53,7 +53,7 @@ def show(
 ) -> None:
     """What a model is charged, in dollars per million tokens, for each kind of service."""
     settings = load(config, os.environ)
-    book = book_of(settings)
+    book = _book(settings)
     now = datetime.now(UTC)
     day = now if at is None else parse_since(at, now)
     found = _found(book, settings, provider, model, day)
@@ -75,17 +75,7 @@ def update_(config: ConfigOption = None) -> None:
     )
 
 
-def price_files(settings: Settings) -> PriceFiles:
-    return PriceFiles(
-        directory=settings.data_dir / "prices",
-        overrides_file=settings.prices.overrides_file,
-        price_lists={
-            name: given.price_list for name, given in settings.providers.items() if given.price_list
-        },
-    )
-
-
-def book_of(settings: Settings) -> PriceBook:
+def _book(settings: Settings) -> PriceBook:
     try:
         return price_files(settings).load()
     except ValueError as error:

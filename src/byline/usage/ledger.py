@@ -171,6 +171,10 @@ Progress = Callable[[float], None]
 """Called now and then with the done share, 0..1."""
 
 
+Reprice = Callable[[RepriceQuery, bool, Progress | None], Table]
+"""`LedgerAccess.reprice` as a function: (query, dry run, progress) -> what changed."""
+
+
 class LedgerReader(Protocol):
     """The read side. Safe to call from several threads at once."""
 
@@ -193,6 +197,16 @@ class LedgerReader(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class LedgerAccess(LedgerReader, Protocol):
+    """What a command holds: the read side, and the work that the owner of the store does for it."""
+
+    def reprice(
+        self, query: RepriceQuery, *, dry_run: bool = False, progress: Progress | None = None
+    ) -> Table:
+        """Works out costs again by the prices known now; says what changed, by provider and model."""
+        ...
 
 
 class Ledger(LedgerReader, Protocol):

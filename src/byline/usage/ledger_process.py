@@ -15,7 +15,7 @@ from typing import Any
 
 from byline.usage.journal import Drainer, DrainOptions
 from byline.usage.journal.delivery import Deliver
-from byline.usage.ledger import Ledger
+from byline.usage.ledger import Ledger, Reprice
 from byline.usage.ledger_socket.server import LedgerServer
 from byline.usage.record import UsageRecord
 
@@ -28,6 +28,7 @@ def run(
     journal: Path,
     socket: Path,
     price: Callable[[UsageRecord], None] | None = None,
+    reprice: Reprice | None = None,
     options: DrainOptions | None = None,
     stop: threading.Event | None = None,
     ready: Callable[[], None] | None = None,
@@ -38,7 +39,7 @@ def run(
     """
     stop = stop or _stop_on_signal()
     drainer = Drainer(journal, deliver_to(ledger), prepare=price, options=options)
-    server = LedgerServer(socket, ledger)
+    server = LedgerServer(socket, ledger, reprice)
     try:
         if ready:
             ready()

@@ -148,10 +148,11 @@ def test_many_rows_pass_in_batches_each_row_once(
     monkeypatch.setattr(repricing, "BATCH", 10)
     same_moment = [row(number, started_at=NOON - timedelta(hours=1)) for number in range(100, 125)]
     ledger.insert_usage([row(number) for number in range(95)] + same_moment)
-    steps: list[int] = []
+    steps: list[float] = []
     answer = reprice(ledger, with_new_model, LAST_DAY, progress=steps.append).dicts()
     assert answer[0]["rows"] == answer[0]["changed"] == 120
     assert len(steps) > 9
+    assert 0 < steps[0] <= steps[-1] <= 1
     assert all(status == "priced" for _, status, _ in stored(ledger).values())
 
 

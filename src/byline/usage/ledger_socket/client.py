@@ -13,6 +13,7 @@ from byline.usage.ledger import (
     LedgerUnavailable,
     Progress,
     Report,
+    RepriceQuery,
     RequestsQuery,
     SqlLimits,
     Table,
@@ -70,6 +71,12 @@ class LedgerClient:
     def backup(self, target: Path, progress: Progress | None = None) -> None:
         self._ask(frames.AskBackup(str(target.absolute())), progress)
 
+    def reprice(
+        self, query: RepriceQuery, *, dry_run: bool = False, progress: Progress | None = None
+    ) -> Table:
+        table, _ = self._ask(frames.AskReprice(query, dry_run), progress)
+        return table
+
     def close(self) -> None:
         """Nothing stays open between questions."""
 
@@ -78,7 +85,7 @@ class LedgerClient:
         return table
 
     def _ask(self, question: frames.Question, progress: Progress | None) -> tuple[Table, frames.Done]:
-        """Asks until the time is over. Questions change nothing, so one broken off is asked again."""
+        """Asks until the time is over. A question asked twice does no harm, so one broken off is asked again."""
         deadline = self._now() + self._wait_s
         while True:
             try:

@@ -18,6 +18,7 @@ from byline.usage.ledger import (
     QueryError,
     QueryTimeout,
     Report,
+    RepriceQuery,
     SqlLimits,
     Table,
 )
@@ -47,7 +48,12 @@ class AskBackup(msgspec.Struct, frozen=True, tag="backup"):
     target: str
 
 
-Question = AskReport | AskSql | AskExport | AskBackup
+class AskReprice(msgspec.Struct, frozen=True, tag="reprice"):
+    query: RepriceQuery
+    dry_run: bool
+
+
+Question = AskReport | AskSql | AskExport | AskBackup | AskReprice
 
 
 class Columns(msgspec.Struct, frozen=True, tag="columns"):

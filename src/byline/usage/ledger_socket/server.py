@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from byline.usage.ledger import LedgerReader, Progress
+from byline.usage.ledger import LedgerReader, Progress, QueryError, Reprice
 from byline.usage.ledger_socket import frames
 from byline.usage.ledger_socket.address import address
 
@@ -31,10 +31,11 @@ _log = logging.getLogger("byline.ledger")
 class LedgerServer:
     """Listens from construction on; `close` answers what is under way and removes the socket."""
 
-    def __init__(self, path: Path, ledger: LedgerReader) -> None:
+    def __init__(self, path: Path, ledger: LedgerReader, reprice: Reprice | None = None) -> None:
         """The caller has the store open, so a socket that is there already is a dead process's."""
         self._path = path
         self._ledger = ledger
+        self._reprice = reprice
         self._running = threading.BoundedSemaphore(_AT_ONCE)
         self._threads: set[threading.Thread] = set()
         self._listener = _listen(path)
@@ -100,6 +101,10 @@ class LedgerServer:
             case frames.AskBackup(target):
                 self._ledger.backup(Path(target), _reporting_to(peer))
                 return frames.Done(target)
+            case frames.AskReprice(query, dry_run):
+                if self._reprice is None:
+                    raise QueryError("this ledger's rows can't be priced again")
+                table = self._reprice(query, dry_run, _reporting_to(peer))
         for message in frames.table_messages(table):
             frames.send(peer, message)
         return frames.Done()

@@ -5,13 +5,12 @@ Rows whose cost and status come out the same are left untouched, price version i
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Final
 
 import msgspec
 
-from byline.usage.ledger import CostLedger, RepriceQuery, Table
+from byline.usage.ledger import CostLedger, Progress, RepriceQuery, Table
 from byline.usage.prices.book import PriceBook
 from byline.usage.prices.cost import price
 from byline.usage.record import UsageRecord
@@ -43,6 +42,13 @@ class _Tally(msgspec.Struct):
         self.before += before or 0
         self.after += row.cost_usd or 0
 
+    def cells(self) -> tuple[int | Decimal, ...]:
+        """Money without trailing zeros, as in every report."""
+        return tuple(
+            cell.normalize() + 0 if isinstance(cell, Decimal) else cell
+            for cell in msgspec.structs.astuple(self)
+        )
+
 
 def reprice(
     ledger: CostLedger,
@@ -50,20 +56,18 @@ def reprice(
     query: RepriceQuery,
     *,
     dry_run: bool = False,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Table:
-    """What changed, by provider and model, dearest change first. `progress` is told of rows looked at."""
+    """What changed, by provider and model, dearest change first."""
     tallies: dict[tuple[str, str], _Tally] = {}
-    seen = 0
     for batch in ledger.rows_to_price(query):
         changed = [row for row in batch if _repriced(row, book, tallies)]
         if changed and not dry_run:
             ledger.update_costs(changed)
-        seen += len(batch)
-        if progress is not None:
-            progress(seen)
+        if progress is not None and query.until is not None:
+            progress((batch[-1].started_at - query.since) / (query.until - query.since))
     ranked = sorted(tallies.items(), key=lambda item: (-abs(item[1].after - item[1].before), -item[1].rows))
-    return Table(COLUMNS, [(*names, *msgspec.structs.astuple(tally)) for names, tally in ranked])
+    return Table(COLUMNS, [(*names, *tally.cells()) for names, tally in ranked])
 
 
 def _repriced(row: UsageRecord, book: PriceBook, tallies: dict[tuple[str, str], _Tally]) -> bool:
