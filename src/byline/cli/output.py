@@ -14,15 +14,12 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import typer
 
 from byline.usage.ledger import Table
-
-if TYPE_CHECKING:
-    from rich.table import Table as RichTable
 
 UNWRAPPED_WIDTH: Final = 10_000
 """Columns when stdout is no terminal: a pipe gets one line per row."""
@@ -118,54 +115,7 @@ def _csv_cell(value: Any) -> Any:
 
 
 def _write_table(table: Table, title: str | None) -> None:
-    from rich.console import Console
+    # Rich takes a while to load, and a program that reads JSON needs none of it.
+    from byline.cli.report_table import console, rendered
 
-    console = Console(width=None if sys.stdout.isatty() else UNWRAPPED_WIDTH, highlight=False)
-    console.print(render(table, title))
-
-
-def render(table: Table, title: str | None = None) -> RichTable:
-    """The table for a terminal; numbers stand right and grouped."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table as RichTable
-    from rich.text import Text
-
-    shown = RichTable(box=SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
-    for index, name in enumerate(table.columns):
-        shown.add_column(name, justify="right" if _is_numeric(table, index) else "left", overflow="fold")
-    for row in table.rows:
-        shown.add_row(*(Text(_cell(value)) for value in row))
-    return shown
-
-
-def _is_numeric(table: Table, index: int) -> bool:
-    values = [row[index] for row in table.rows if row[index] is not None]
-    return bool(values) and all(type(value) in (int, float, Decimal) for value in values)
-
-
-def _cell(value: Any) -> str:
-    match value:
-        case None:
-            return "-"
-        case bool():
-            return "yes" if value else "no"
-        case int():
-            return f"{value:,}"
-        case float():
-            return f"{value:,.1f}"
-        case Decimal():
-            return _money(value)
-        case datetime():
-            aware = value if value.tzinfo else value.replace(tzinfo=UTC)
-            return f"{aware.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
-        case dict() | list():
-            return printable(msgspec.json.encode(value).decode())
-        case _:
-            return printable(str(value)).replace("\n", "\ufffd")
-
-
-def _money(value: Decimal) -> str:
-    """Two places from a cent on, else enough to see that it is not nothing."""
-    if value == 0 or abs(value) >= Decimal("0.01"):
-        return f"{value:,.2f}"
-    return f"{value:.6f}"
+    console().print(rendered(table, title=title))

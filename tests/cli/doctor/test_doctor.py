@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator
@@ -13,11 +14,14 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
+from byline.assembly.ledger import open_ledger
 from byline.assembly.worker_status import WorkerStatus
 from byline.cli.app import app
 from byline.control.database import open_control
 from byline.control.keys import create_key
+from byline.settings import load
 from byline.testing import SimulatedProvider
+from byline.usage.data_lock import DataLock
 from byline.usage.journal import JournalCounters
 
 SECRET = "sk-ant-right"
@@ -149,6 +153,35 @@ def test_a_data_dir_that_is_a_file_fails(doctor):
 def test_room_on_the_disk_is_held_against_the_journals_budget(doctor, monkeypatch, free, state):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
     assert told(doctor(), "data_dir", state)
+
+
+def test_a_fresh_ledger_is_no_fault(doctor):
+    assert "made when the first row comes" in told(doctor(), "ledger", "ok")
+
+
+def test_a_ledger_that_opens_is_counted_and_left_free(doctor):
+    settings = load(None, {"BYLINE_DATA_DIR": str(doctor.data_dir)})
+    open_ledger(settings).close()
+    assert "the store opens: 0 rows" in told(doctor(), "ledger", "ok")
+    open_ledger(settings, wait_s=0).close()
+
+
+def test_a_ledger_that_another_process_holds_is_named(doctor):
+    settings = load(None, {"BYLINE_DATA_DIR": str(doctor.data_dir)})
+    open_ledger(settings).close()
+    lock = DataLock(doctor.data_dir / "lock", "an upgrade")
+    assert "is in use by an upgrade" in told(doctor(), "ledger", "failed")
+    lock.close()
+
+
+def test_a_journal_that_nobody_drains_is_a_warning(doctor):
+    journal = doctor.data_dir / "journal"
+    journal.mkdir(parents=True)
+    segment = journal / "worker0-00000001.ndjson"
+    segment.write_bytes(b"{}\n" * 1000)
+    assert "2.9 KiB wait" in told(doctor(), "journal", "ok")
+    os.utime(segment, (0, 0))
+    assert "the oldest for" in told(doctor(), "journal", "warning")
 
 
 def test_what_the_journal_set_aside_is_told(doctor):

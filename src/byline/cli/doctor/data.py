@@ -14,9 +14,12 @@ from byline.cli.doctor.finding import Finding
 from byline.control.database import ControlDatabaseError, open_control
 from byline.control.keys import list_keys
 from byline.settings import Settings
-from byline.usage.journal.segments import list_segments, total_bytes
+from byline.usage.journal import progress
+from byline.usage.journal.segments import Segment, list_segments
 
 NEARLY_FULL_BYTES = 256 * 1024 * 1024
+SLOW_S = 60.0
+"""Rows usually reach the ledger within two seconds."""
 SILENT_AFTER_S = 10.0
 """A worker leaves its status each second; after this long it has ended or hangs."""
 
@@ -27,7 +30,7 @@ def look(settings: Settings, now: float) -> Iterator[Finding]:
     if not data_dir.root.is_dir():
         return
     yield _control(data_dir.control, now)
-    yield from _journal(data_dir.journal)
+    yield from _journal(data_dir.journal, now)
     for status in read_statuses(data_dir.status):
         yield from _worker(status, now)
 
@@ -75,19 +78,35 @@ def _control(path: Path, now: float) -> Finding:
     return Finding("keys", "ok", f"{active} active")
 
 
-def _journal(directory: Path) -> Iterator[Finding]:
-    if not directory.is_dir():
-        yield Finding("journal", "ok", "empty")
-        return
-    segments = sum(len(each) for each in list_segments(directory).values())
-    yield Finding(
-        "journal", "ok", f"{_size(total_bytes(directory))} in {segments} segments wait for the ledger"
-    )
+def _journal(directory: Path, now: float) -> Iterator[Finding]:
+    waiting = [lag for lag in map(_lag, _segments(directory)) if lag]
+    amount, oldest_at = sum(size for size, _ in waiting), min((at for _, at in waiting), default=now)
+    if now - oldest_at > SLOW_S:
+        detail = f"{_size(amount)} wait for the ledger, the oldest for {now - oldest_at:,.0f} s"
+        yield Finding(
+            "journal", "warning", detail, "start `byline serve`, or see its log for why the store is behind"
+        )
+    else:
+        yield Finding("journal", "ok", f"{_size(amount)} wait for the ledger")
     for name, meaning in (("torn", "unreadable lines"), ("refused", "rows the store refused")):
         kept = len(list((directory / name).glob("*")))
         if kept:
             detail = f"{meaning} were set aside in {directory / name} ({kept} files)"
             yield Finding("journal", "warning", detail, "look at them, keep what matters, then delete them")
+
+
+def _segments(directory: Path) -> list[Segment]:
+    return [segment for segments in list_segments(directory).values() for segment in segments]
+
+
+def _lag(segment: Segment) -> tuple[int, float] | None:
+    """Bytes that the store has not acknowledged, and when the last of them was written."""
+    try:
+        status = segment.path.stat()
+    except FileNotFoundError:  # delivered and deleted since it was listed
+        return None
+    undelivered = status.st_size - progress.load(segment).offset
+    return (undelivered, status.st_mtime) if undelivered > 0 else None
 
 
 def _worker(status: WorkerStatus, now: float) -> Iterator[Finding]:

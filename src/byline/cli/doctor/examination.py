@@ -7,7 +7,7 @@ import os
 import time
 from pathlib import Path
 
-from byline.cli.doctor import configuration, data, upstreams
+from byline.cli.doctor import configuration, data, ledger, upstreams
 from byline.cli.doctor.finding import Finding
 
 
@@ -16,5 +16,6 @@ def examine(file: Path | None) -> list[Finding]:
     if settings is None:
         return findings
     findings += data.look(settings, time.time())
+    findings += ledger.look(settings)
     providers, problems = configuration.providers(settings, os.environ)
     return [*findings, *problems, *asyncio.run(upstreams.look(providers))]
