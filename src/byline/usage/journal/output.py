@@ -52,7 +52,7 @@ class Output:
     def write(self, buffer: bytearray) -> OSError | None:
         """Append the buffer's lines. Those written leave the buffer, the others stay, and the error
         that stopped it is returned."""
-        error = self._objection(len(buffer))
+        error = self._objection()
         if error is not None:
             return error
         if self._ends_torn and not buffer.startswith(b"\n"):
@@ -76,21 +76,23 @@ class Output:
             self._segment.path.unlink(missing_ok=True)
         self._fd = -1
 
-    def _objection(self, wanted: int) -> OSError | None:
+    def _objection(self) -> OSError | None:
         if self._syncer.error is not None:
             error, self._syncer.error = self._syncer.error, None
             return error
         if self._fd < 0:
             return OSError(errno.EBADF, "no journal segment is open")
-        if wanted <= self._allowance and self._now() < self._budget_check_at:
+        if self._allowance > 0 and self._now() < self._budget_check_at:
             return None
-        return self._check_budget(wanted)
+        return self._check_budget()
 
-    def _check_budget(self, wanted: int) -> OSError | None:
+    def _check_budget(self) -> OSError | None:
+        """Over it by the last write at most: refusing a write that does not fit could be for ever,
+        when what an outage has held is more than the whole budget."""
         used = total_bytes(self._directory)
         self._allowance = self._max_bytes - used
         self._budget_check_at = self._now() + _BUDGET_CHECK_S
-        return OverBudgetError(used, self._max_bytes) if wanted > self._allowance else None
+        return OverBudgetError(used, self._max_bytes) if self._allowance <= 0 else None
 
     def _write_rest(self, buffer: bytearray, written: int) -> tuple[int, OSError | None]:
         """A short write means that the disk is filling up; the next one usually says so."""

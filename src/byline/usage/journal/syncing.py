@@ -78,11 +78,11 @@ class Syncer:
             if self._name_is_new:
                 self._name_is_new = False
                 sync_directory(self._directory)
-            current = self._current
+            # The present one first: the writer may leave it meanwhile, and the left are closed.
+            if (current := self._current) is not None:
+                self._fdatasync(current)
             while self._left:
                 self._sync_and_close(self._left[0])
-            if current is not None:
-                self._fdatasync(current)
             self.syncs += 1
         except OSError as error:
             self.failures += 1

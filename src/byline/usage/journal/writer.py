@@ -260,7 +260,8 @@ class JournalWriter:
         error = self._write() if self._buffer else None
         if error is not None:
             self._begin_outage(error)
-        self._rotate_size += self._output.size
+        # What was logged again must not fill the segment: at worst it doubles what is written.
+        self._rotate_size = self._output.size + max(self._output.size, self._options.segment_bytes)
 
     # Outages
 
