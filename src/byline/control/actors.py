@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-import unicodedata
 
 import msgspec
 
 from byline.control.database import Change, ControlDatabase, Row
 from byline.control.ids import new_actor_id
 from byline.identity.model import Actor, ActorKind
+from byline.identity.text import has_control_characters
 
 MAX_NAME_CHARS = 200
 ACTOR_COLUMNS = "actors.id, actors.username, actors.email, actors.team, actors.kind"
@@ -58,7 +58,7 @@ def checked_name(value: str, what: str) -> str:
         raise ValueError(f"The {what} must not be empty, nor begin or end with a space.")
     if len(value) > MAX_NAME_CHARS:
         raise ValueError(f"The {what} has {len(value)} characters; at most {MAX_NAME_CHARS} are allowed.")
-    if any(unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in value):
+    if has_control_characters(value):
         raise ValueError(f"The {what} has control characters or line breaks; leave them out.")
     return value
 

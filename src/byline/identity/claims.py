@@ -7,17 +7,15 @@ whatever a client sends, and every value is safe to print: bounded, without cont
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from byline.identity.documents import MAX_DOCUMENT_CHARS
 from byline.identity.model import Claims
+from byline.identity.text import without_control_characters
 
 MAX_CLAIM_BYTES = 512
-
-_CONTROL_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 _HEADERS = {
     b"x-byline-user": "user",
@@ -79,10 +77,7 @@ def read_claims(
 
 def clean_claim(text: str) -> str | None:
     """`text` fit for a row and a terminal: no control characters, at most 512 bytes; None if empty."""
-    text = text[:MAX_DOCUMENT_CHARS]
-    if not text.isprintable():
-        text = "".join(c for c in text if unicodedata.category(c) not in _CONTROL_CATEGORIES)
-    text = text.strip()
+    text = without_control_characters(text[:MAX_DOCUMENT_CHARS]).strip()
     if len(text) > MAX_CLAIM_BYTES // 4:
         text = text.encode("utf-8")[:MAX_CLAIM_BYTES].decode("utf-8", "ignore").rstrip()
     return text or None

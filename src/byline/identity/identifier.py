@@ -18,6 +18,7 @@ import msgspec
 from byline.identity.documents import read_members, user_job, with_identity
 from byline.identity.model import Attribution
 from byline.identity.personal import looks_personal
+from byline.identity.text import has_control_characters
 
 IdentifierKind = Literal["id", "username", "email", "hash", "user_job"]
 Policy = Literal["overwrite", "fill", "keep", "merge"]
@@ -158,7 +159,7 @@ def _of_kind(
 
 
 def _fits(policy: IdentityPolicy, text: str) -> bool:
-    if not text or len(text) > policy.max_length or not text.isprintable():
+    if not text or len(text) > policy.max_length or has_control_characters(text):
         return False
     return not (policy.forbids_personal and looks_personal(text))
 
