@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import uvloop
 
@@ -56,10 +58,12 @@ async def _run(
     ready: Callable[[], None],
 ) -> None:
     data_dir = open_data_dir(settings)
-    journal = _open_journal(settings, data_dir, number)
+    journal = open_journal(settings, data_dir, number)
     directory = KeyDirectory(data_dir.control, max_stale_s=settings.keys.max_stale)
     try:
-        worker = _build_worker(settings, environ, data_dir, journal, directory, number)
+        worker = build_worker(settings, environ, data_dir, journal, directory, number)
+        for stop_signal in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(stop_signal, worker.stop)
         await worker.run(listener, ready)
     finally:
         journal.close()
@@ -67,7 +71,7 @@ async def _run(
         directory.close()
 
 
-def _open_journal(settings: Settings, data_dir: DataDir, number: int) -> JournalWriter:
+def open_journal(settings: Settings, data_dir: DataDir, number: int) -> JournalWriter:
     loop = asyncio.get_running_loop()
     options = settings.journal
     return JournalWriter(
@@ -85,7 +89,7 @@ def _open_journal(settings: Settings, data_dir: DataDir, number: int) -> Journal
     )
 
 
-def _build_worker(
+def build_worker(
     settings: Settings,
     environ: Mapping[str, str],
     data_dir: DataDir,
@@ -95,6 +99,7 @@ def _build_worker(
 ) -> Worker:
     with open_control(data_dir.control) as control:
         hash_key = choose_hash_key(settings, environ, control)
+    loop = asyncio.get_running_loop()
     providers = build_providers(settings, environ, hash_key, CLOCK.monotonic)
     directory.refresh_if_changed()
     tally = Tally()
@@ -127,9 +132,11 @@ def _build_worker(
         watched=[drains, *(provider.pool for provider in providers)],
         periodics=[
             Periodic(settings.keys.poll_interval, directory.refresh_if_changed),
-            Periodic(FLUSH_USES_INTERVAL_S, directory.flush_uses),
+            # In a thread: it may wait for a lock or the disk.
+            Periodic(FLUSH_USES_INTERVAL_S, partial(loop.run_in_executor, None, directory.flush_uses)),
             Periodic(STATUS_INTERVAL_S, status.write),
         ],
+        closing=[provider.pool.close for provider in providers],
         clock=CLOCK.monotonic,
         tls=_server_tls(settings),
     )

@@ -6,7 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -28,8 +28,10 @@ from byline.usage.ledger import (
 )
 from byline.usage.ledger_process import deliver_to
 from byline.usage.ledger_socket.client import LedgerClient
+from byline.usage.record import UsageRecord
 
 if TYPE_CHECKING:
+    from byline.usage.prices.book import PriceBook
     from byline.usage.prices.files import CurrentPrices, PriceFiles
 
 # The price data takes a quarter of a second to load, so only the process that owns the store does.
@@ -132,7 +134,11 @@ def backup_control(settings: Settings, directory: Path) -> None:
 
 
 def _reprice(
-    store: CostLedger, prices: CurrentPrices, query: RepriceQuery, dry_run: bool, progress: Progress | None
+    store: CostLedger,
+    prices: CurrentPrices | _PricesWhenNeeded,
+    query: RepriceQuery,
+    dry_run: bool,
+    progress: Progress | None,
 ) -> Table:
     from byline.usage.prices.reprice import reprice
 
@@ -154,7 +160,7 @@ def _open_alone(settings: Settings, data_dir: DataDir) -> LedgerAccess:
     """The store in this process, what the journal holds included."""
     lock = DataLock(data_dir.root / "lock", "a byline command")
     try:
-        prices = current_prices(settings)
+        prices = _PricesWhenNeeded(settings)
         ledger = open_store(settings, data_dir)
         try:
             drain_all(data_dir.root, deliver_to(ledger), prepare=prices)
@@ -167,10 +173,27 @@ def _open_alone(settings: Settings, data_dir: DataDir) -> LedgerAccess:
     return _Locked(ledger, lock, prices)
 
 
+class _PricesWhenNeeded:
+    """Loads the price data for the first row that wants a cost: most commands only read."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def __call__(self, record: UsageRecord) -> None:
+        self._prices(record)
+
+    def book(self) -> PriceBook:
+        return self._prices.book()
+
+    @cached_property
+    def _prices(self) -> CurrentPrices:
+        return current_prices(self._settings)
+
+
 class _Locked:
     """A ledger with the lock that keeps servers out until it is closed."""
 
-    def __init__(self, ledger: Store, lock: DataLock, prices: CurrentPrices) -> None:
+    def __init__(self, ledger: Store, lock: DataLock, prices: _PricesWhenNeeded) -> None:
         self._ledger, self._lock, self._prices = ledger, lock, prices
         self.report = ledger.report
         self.usage = ledger.usage

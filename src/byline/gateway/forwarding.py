@@ -61,13 +61,15 @@ class Forwarder:
         if connection is not None:
             attempt.send_on(connection)
             return
-        task = asyncio.get_running_loop().create_task(self._dial(pool, attempt))
+        task = asyncio.get_running_loop().create_task(self._dial(exchange, pool, attempt))
         self._dials.add(task)
         task.add_done_callback(self._dials.discard)
 
-    async def _dial(self, pool: UpstreamPool, attempt: Attempt) -> None:
+    async def _dial(self, exchange: Exchange, pool: UpstreamPool, attempt: Attempt) -> None:
+        began_at = exchange.clock.monotonic()
         try:
             connection = await pool.connect()
+            exchange.body_at += exchange.clock.monotonic() - began_at  # waiting is not our overhead
         except DialError as error:
             attempt.fail_before_sending(
                 error.error_type, str(error), timed_out=error.error_type == "connect_timeout"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import socket
 import ssl
 from collections.abc import Callable, Sequence
@@ -51,6 +50,7 @@ class Worker:
         options: WorkerOptions,
         watched: Sequence[HasDeadlines],
         periodics: Sequence[Periodic],
+        closing: Sequence[Callable[[], None]],
         clock: Callable[[], float],
         tls: ssl.SSLContext | None = None,
     ) -> None:
@@ -60,6 +60,7 @@ class Worker:
         self._options = options
         self._watched = watched
         self._periodics = periodics
+        self._closing = closing
         self._clock = clock
         self._tls = tls
         self._clients: set[ClientConnection] = set()
@@ -77,8 +78,6 @@ class Worker:
     async def run(self, listener: socket.socket, ready: Callable[[], None]) -> None:
         """Serves on `listener` until stopped; `ready` is called once connections are accepted."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop)
         tasks = [loop.create_task(self._repeat(periodic)) for periodic in self._all_periodics()]
         server = await loop.create_server(self._accept, sock=listener, ssl=self._tls, backlog=1024)
         ready()
@@ -87,6 +86,9 @@ class Worker:
         await self._finish_streams()
         for task in tasks:
             task.cancel()
+        for close in self._closing:
+            close()
+        await asyncio.sleep(0)  # transports tell their protocols on the next turn
 
     def _all_periodics(self) -> list[Periodic]:
         return [Periodic(SWEEP_INTERVAL_S, self._sweep), *self._periodics]

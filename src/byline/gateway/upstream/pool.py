@@ -55,10 +55,10 @@ class UpstreamPool:
             connection.check_deadline(now)
 
     def close(self) -> None:
-        """Idle connections close now, busy ones after their answer."""
+        """For the end of the worker: whatever is still under way is cancelled."""
         self._closed = True
-        while self._idle:
-            self._idle.pop().close()
+        for connection in list(self._all):
+            connection.abort()
 
     def _new(self) -> UpstreamConnection:
         return UpstreamConnection(self._released, self._timeouts, self._clock)
