@@ -124,61 +124,6 @@ def _option(option: Any) -> str:
     return _row(f"{names} {value}".rstrip(), default, _paragraph(option.help))
 
 
-def _rows(fields: list[schema.Field], at: schema.Path) -> Iterator[str]:
-    yield "| key | type | default | what it is | variable |"
-    yield "|---|---|---|---|---|"
-    for field in fields:
-        default = (
-            "must be set" if field.default is msgspec.NODEFAULT else _code(values.written(field.default))
-        )
-        sentence = field.meta.description if field.meta and field.meta.description else ""
-        kind = values.type_name(field.type, field.meta)
-        yield _row(f"`{field.name}`", kind, default, sentence, f"`{variable((*at, field.name))}`")
-    yield ""
-
-
-def cli_page() -> str:
-    root: Any = get_command(app)
-    context = root.make_context("byline", [], resilient_parsing=True)
-    lines = [CLI_INTRODUCTION]
-    for name in root.list_commands(context):
-        lines += _command(root.get_command(context, name), f"byline {name}")
-    return "\n".join(lines)
-
-
-def _command(command: Any, path: str) -> Iterator[str]:
-    """A command, or a group's commands one by one; both are typer's, whose types are private."""
-    if hasattr(command, "commands"):
-        for name, below in command.commands.items():
-            yield from _command(below, f"{path} {name}")
-        return
-    parameters = [parameter for parameter in command.params if not getattr(parameter, "hidden", False)]
-    arguments = [parameter for parameter in parameters if parameter.param_type_name == "argument"]
-    options = [parameter for parameter in parameters if parameter.param_type_name == "option"]
-    usage = " ".join(
-        [path, *(_argument(argument) for argument in arguments), *(["[OPTIONS]"] if options else [])]
-    )
-    yield f"## `{path}`\n\n{_paragraph(command.help)}\n\n```text\n{usage}\n```\n"
-    if options:
-        yield "| option | default | what it does |"
-        yield "|---|---|---|"
-        yield from (_option(option) for option in options)
-        yield ""
-
-
-def _argument(argument: Any) -> str:
-    name = argument.metavar or argument.name.upper()
-    name += "..." if argument.nargs == -1 else ""
-    return name if argument.required else f"[{name}]"
-
-
-def _option(option: Any) -> str:
-    names = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
-    default = option.default
-    shown = "" if default is None or default is False or callable(default) else _code(str(default))
-    return _row(names, "must be given" if option.required else shown, _paragraph(option.help))
-
-
 def _row(*cells: str) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
