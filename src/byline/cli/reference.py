@@ -118,7 +118,8 @@ def _argument(argument: Any) -> str:
 
 def _option(option: Any) -> str:
     names = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
-    value = option.metavar or "|".join(getattr(option.type, "choices", ()))
+    choices = option.type_descriptor.choices if option.type_descriptor.is_choice else ()
+    value = option.metavar or "|".join(str(choice) for choice in choices or ())
     shown = "" if option.default in (None, False) or callable(option.default) else _code(str(option.default))
     default = "must be given" if option.required else shown
     return _row(f"{names} {value}".rstrip(), default, _paragraph(option.help))
