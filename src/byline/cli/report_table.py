@@ -1,0 +1,141 @@
+"""Report rows for people: short headings, money with its sign, one unit per column, a line of totals.
+
+JSON and CSV stay exact and are `output`'s business; nothing here reaches them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime, tzinfo
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from byline.cli.output import UNWRAPPED_WIDTH, printable
+from byline.usage.ledger import Table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table as RichTable
+
+_HEADINGS: Final = {
+    "input_tokens": "input",
+    "output_tokens": "output",
+    "cache_read_tokens": "cache read",
+    "cache_write_tokens": "cache write",
+    "cost_usd": "cost",
+    "cost_usd_before": "cost before",
+    "started_at": "time",
+    "http_status": "status",
+    "duration_ms": "duration",
+    "ttft_ms": "first byte",
+    "throttled": "429s",
+    "throttled_before": "429s before",
+}
+_CODES: Final = ("http_status",)
+"""Numbers that are names: not grouped, not summed."""
+
+
+def console() -> Console:
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else UNWRAPPED_WIDTH, highlight=False)
+
+
+def rendered(
+    table: Table,
+    *,
+    title: str | None = None,
+    zone: tzinfo = UTC,
+    totals: Collection[str] = (),
+    headings: Mapping[str, str] | None = None,
+) -> RichTable:
+    """`totals` names the columns to sum below the rows, when there are several."""
+    from rich.box import SIMPLE
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    shown = RichTable(
+        box=SIMPLE, title=title, title_justify="left", title_style="bold", pad_edge=False, show_edge=False
+    )
+    shown.show_footer = bool(totals) and len(table.rows) > 1
+    names = {**_HEADINGS, **(headings or {})}
+    columns: list[list[str]] = []
+    for index, name in enumerate(table.columns):
+        values = [row[index] for row in table.rows]
+        columns.append(_cells(name, values, zone))
+        shown.add_column(
+            names.get(name, name.replace("_", " ")),
+            Text(_footer(index, name, values, totals), style="bold"),
+            justify="right" if _is_numeric(values) or name in totals else "left",
+            overflow="fold",
+        )
+    for cells in zip(*columns, strict=True):
+        shown.add_row(*(Text(cell) for cell in cells))
+    return shown
+
+
+def _footer(index: int, name: str, values: Sequence[Any], totals: Collection[str]) -> str:
+    if name in totals:
+        return _cells(name, [_total(values)], UTC)[0]
+    return "" if index else "total"
+
+
+def _total(values: Sequence[Any]) -> Any:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def _is_numeric(values: Sequence[Any]) -> bool:
+    known = [value for value in values if value is not None]
+    return bool(known) and all(type(value) in (int, float, Decimal) for value in known)
+
+
+def _cells(name: str, values: Sequence[Any], zone: tzinfo) -> list[str]:
+    places = money_places([value for value in values if isinstance(value, Decimal)])
+    return [
+        dollars(value, places) if isinstance(value, Decimal) else cell(name, value, zone) for value in values
+    ]
+
+
+def money_places(values: Sequence[Decimal]) -> int:
+    """Cents, unless the dearest is so cheap that cents would show nothing of the rest."""
+    largest = max((abs(value) for value in values), default=Decimal(0))
+    return 2 if largest >= 10 else 4 if largest >= Decimal("0.05") else 6
+
+
+def dollars(value: Decimal, places: int = 2) -> str:
+    least = Decimal(1).scaleb(-places)
+    if value and abs(value) < least / 2:
+        return f"<${least}"
+    return f"{'-' if value < 0 else ''}${abs(value):,.{places}f}"
+
+
+def cell(name: str, value: Any, zone: tzinfo = UTC) -> str:
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case int() if name in _CODES:
+            return str(value)
+        case int():
+            return f"{value:,}"
+        case float() if name.endswith("_share"):
+            return f"{value:.1%}"
+        case float() if name.endswith("_ms"):
+            return duration(value)
+        case float():
+            return f"{value:,.1f}"
+        case datetime():
+            return f"{value.astimezone(zone):{'%Y-%m-%d %H:%M' if name == 'hour' else '%Y-%m-%d %H:%M:%S'}}"
+        case _:
+            return printable(str(value)).replace("\n", "\ufffd")
+
+
+def duration(milliseconds: float) -> str:
+    if milliseconds < 1000:
+        return f"{milliseconds:,.0f} ms"
+    if milliseconds < 100_000:
+        return f"{milliseconds / 1000:.1f} s"
+    return f"{milliseconds / 1000:,.0f} s"

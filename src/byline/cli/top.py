@@ -1,0 +1,84 @@
+"""`byline top`: who is using what right now, refreshed until interrupted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from byline.cli.output import ConfigOption, Format, FormatOption, write
+from byline.cli.reading import WhereOption, parse_by, parse_where, reading
+from byline.cli.report_table import console, rendered
+from byline.cli.times import TzOption, parse_span, parse_zone
+from byline.usage.ledger import IncidentQuery, LedgerReader, Table
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
+_SHOWN: Final = ("requests", "per_minute", "tokens", "throttled", "errors", "rejected", "cost_usd")
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(top)
+
+
+def top(
+    by: Annotated[str, typer.Option(help="Groups, as in byline usage.")] = "user,job",
+    window: Annotated[
+        str, typer.Option("--since", metavar="SPAN", help="How far back: 5m, 15m, 1h.")
+    ] = "15m",
+    where: WhereOption = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many groups to show.")] = 20,
+    interval: Annotated[float, typer.Option(min=0.5, help="Seconds between two looks.")] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="Print one look and end.")] = False,
+    tz: TzOption = "UTC",
+    config: ConfigOption = None,
+    format: FormatOption = Format.table,  # noqa: A002 - the option's name
+) -> None:
+    """The heaviest users and jobs of the last minutes, live."""
+    groups, filters, zone, span = parse_by(by), parse_where(where), parse_zone(tz), parse_span(window)
+
+    def look(ledger: LedgerReader) -> tuple[datetime, Table]:
+        now = datetime.now(UTC)
+        query = IncidentQuery(by=groups, since=now - span, until=now, where=filters, limit=limit)
+        return now, _with_rate(ledger.report(query), span)
+
+    with reading(config) as (ledger, _):
+        if format is not Format.table:
+            write(look(ledger)[1], format)
+        elif once:
+            console().print(_screen(*look(ledger), window, zone))
+        else:
+            _refresh(lambda: _screen(*look(ledger), window, zone), interval)
+
+
+def _with_rate(table: Table, span: timedelta) -> Table:
+    """Without the groups that were busy only in the window before."""
+    requests, minutes = table.columns.index("requests"), span.total_seconds() / 60
+    active = table.columns[requests:]
+    busy = [
+        row for row in table.rows if any(row[table.columns.index(name)] for name in _SHOWN if name in active)
+    ]
+    rows = [(*row, row[requests] / minutes) for row in busy]
+    return Table((*table.columns, "per_minute"), rows)
+
+
+def _screen(now: datetime, table: Table, window: str, zone: tzinfo) -> RichTable:
+    groups = table.columns[: table.columns.index("requests")]
+    names = (*groups, *_SHOWN)
+    shown = Table(names, [tuple(row[name] for name in names) for row in table.dicts()])
+    title = f"{now.astimezone(zone):%H:%M:%S}, the last {window}"
+    return rendered(shown, title=title, zone=zone, totals=_SHOWN, headings={"per_minute": "per minute"})
+
+
+def _refresh(draw: Callable[[], RichTable], interval_s: float) -> None:
+    from rich.live import Live
+
+    with suppress(KeyboardInterrupt), Live(console=console(), screen=True, auto_refresh=False) as live:
+        while True:
+            live.update(draw(), refresh=True)
+            time.sleep(interval_s)

@@ -1,0 +1,79 @@
+"""`byline usage`: who used what."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+import typer
+
+from byline.cli.output import ConfigOption, Format, FormatOption, note, write
+from byline.cli.reading import WhereOption, parse_by, parse_where, progress, reading
+from byline.cli.report_table import console, rendered
+from byline.cli.times import SinceOption, TzOption, UntilOption, parse_since, parse_zone
+from byline.usage.ledger import LedgerReader, Table, UsageQuery
+
+_SUMMED: Final = (
+    "requests", "rejected", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cost_usd",
+)  # fmt: skip
+_SHOWN: Final = 200
+"""Rows of a table; more are only of use to programs."""
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(usage)
+
+
+def usage(
+    by: Annotated[
+        str,
+        typer.Option(
+            help="Groups, such as user,job: user, team, job, model, provider, day, hour, session, client, outcome."
+        ),
+    ] = "user",
+    since: SinceOption = "7d",
+    until: UntilOption = None,
+    tz: TzOption = "UTC",
+    where: WhereOption = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="The first so many groups.", show_default=False)
+    ] = None,
+    client_cost: Annotated[
+        bool, typer.Option("--client-cost", help="Count calls paid with the client's own credential as cost.")
+    ] = False,
+    config: ConfigOption = None,
+    format: FormatOption = Format.table,  # noqa: A002 - the option's name
+) -> None:
+    """Requests, tokens and cost by user, job, model, day and more; the dearest first."""
+    now, zone = datetime.now(UTC), parse_zone(tz)
+    query = UsageQuery(
+        by=parse_by(by),
+        since=parse_since(since, now, zone),
+        until=parse_since(until, now, zone) if until else None,
+        timezone=tz,
+        where=parse_where(where),
+        include_client_credential=client_cost,
+        limit=limit,
+    )
+    with reading(config) as (ledger, _):
+        with progress("Adding up"):
+            table = ledger.usage(query)
+        if format is not Format.table:
+            write(table, format)
+            return
+        shown = Table(table.columns, table.rows[:_SHOWN])
+        console().print(rendered(shown, zone=zone, totals=_SUMMED))
+        _say_what_is_missing(table, ledger, query)
+
+
+def _say_what_is_missing(table: Table, ledger: LedgerReader, query: UsageQuery) -> None:
+    if not table.rows or not any(row[-7] or row[-6] for row in table.rows):
+        note("No requests in this time.")
+    if len(table.rows) > _SHOWN:
+        note(f"{len(table.rows) - _SHOWN:,} more groups: --limit shows fewer, --format json all.")
+    unpriced = {**query.where, "cost_status": "unknown_model"}
+    count = ledger.usage(UsageQuery(by=(), since=query.since, until=query.until, where=unpriced)).rows[0][0]
+    if count:
+        note(
+            f"{count:,} requests have no known price and count as no cost: --by model --where cost_status=unknown_model"
+        )
