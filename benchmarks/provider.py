@@ -63,10 +63,9 @@ def provider(
     command += ["--events", str(events), "--gap-us", str(gap_us)]
     command += ["--forbidden", forbidden] if forbidden else []
     command += ["--markers", str(markers)] if markers else []
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
-    assert process.stdout
-    try:
-        yield Provider(process, msgspec.json.decode(process.stdout.readline(), type=dict[str, int])["port"])
-    finally:
-        process.kill()
-        process.wait()
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        try:
+            yield Provider(process, msgspec.json.decode(process.stdout.readline(), type=dict[str, int])["port"])
+        finally:
+            process.kill()
