@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 import uvloop
+from tests.gateway.upstream_script import ScriptedUpstream
 
 from byline.assembly.data_dir import open_data_dir
 from byline.assembly.gateway import build_worker, open_journal
@@ -20,7 +21,6 @@ from byline.control.directory import KeyDirectory
 from byline.control.keys import create_key
 from byline.gateway.worker import Worker
 from byline.settings import load
-from tests.gateway.upstream_script import ScriptedUpstream
 
 
 class Rig:
@@ -82,7 +82,11 @@ class Rig:
     def rows(self) -> list[dict[str, Any]]:
         """The ends journalled, in order. Stops the worker first, so that all are written."""
         self.stop()
-        lines = [line for path in sorted((self.data_dir / "journal").glob("*.ndjson")) for line in path.read_bytes().splitlines()]
+        lines = [
+            line
+            for path in sorted((self.data_dir / "journal").glob("*.ndjson"))
+            for line in path.read_bytes().splitlines()
+        ]
         return [row for line in lines if (row := msgspec.json.decode(line))["entry"] == "end"]
 
 

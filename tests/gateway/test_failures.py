@@ -9,9 +9,8 @@ import time
 from collections.abc import Callable
 
 import pytest
-
 from tests.gateway.conftest import Rig, receive_answer, receive_until, request
-from tests.gateway.upstream_script import OK, Captured, ScriptedUpstream, answer, hang_up
+from tests.gateway.upstream_script import OK, Captured, answer, hang_up
 
 STREAM = OK.replace(b"application/json", b"text/event-stream") + b"Transfer-Encoding: chunked\r\n\r\n"
 STREAMING_BODY = b'{"model":"m","stream":true}'
@@ -25,7 +24,9 @@ def event(kind: str, **members: object) -> bytes:
     return f"event: {kind}\ndata: {json.dumps({'type': kind} | members)}\n\n".encode()
 
 
-START = event("message_start", message={"id": "msg_9", "model": "m-1", "usage": {"input_tokens": 7, "output_tokens": 1}})
+START = event(
+    "message_start", message={"id": "msg_9", "model": "m-1", "usage": {"input_tokens": 7, "output_tokens": 1}}
+)
 DELTA = event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 42})
 STOP = event("message_stop")
 
@@ -56,7 +57,11 @@ def test_a_stale_pooled_connection_is_replaced_once_and_both_attempts_have_a_row
             assert receive_answer(client)[0].startswith(b"HTTP/1.1 200")
     closed.set()
     first, stale, again = rig.rows()
-    assert (stale["error_type"], stale["outcome"], stale.get("attempt", 1)) == ("stale_connection", "upstream_error", 1)
+    assert (stale["error_type"], stale["outcome"], stale.get("attempt", 1)) == (
+        "stale_connection",
+        "upstream_error",
+        1,
+    )
     assert (again["attempt"], again["outcome"], again["exchange_id"]) == (2, "ok", stale["exchange_id"])
     assert len({first["request_id"], stale["request_id"], again["request_id"]}) == 3
     assert [seen.number for seen in rig.upstream.seen] == [0, 0, 1]
@@ -83,7 +88,11 @@ def test_a_fresh_connection_that_ends_without_an_answer_is_a_502_and_never_sent_
     assert json.loads(body)["error"]["type"] == "api_error"
     assert len(rig.upstream.seen) == 1
     (row,) = rig.rows()
-    assert (row["outcome"], row["http_status"], row["error_type"]) == ("upstream_error", 502, "upstream_closed")
+    assert (row["outcome"], row["http_status"], row["error_type"]) == (
+        "upstream_error",
+        502,
+        "upstream_closed",
+    )
 
 
 def test_an_unreachable_provider_is_a_502_with_a_row(make_rig: Callable[..., Rig]) -> None:
@@ -105,8 +114,18 @@ def test_a_provider_that_never_answers_is_a_504(make_rig: Callable[..., Rig]) ->
     assert rig.rows()[0]["error_type"] == "first_byte_timeout"
 
 
-@pytest.mark.parametrize("garbage", [b"HTTP/1.1 200 OK\nA: b\n\n", b"nonsense\r\n\r\n", OK + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nab", OK + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n"])
-def test_an_answer_with_doubtful_framing_is_a_502_and_its_connection_is_dropped(rig: Rig, garbage: bytes) -> None:
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"HTTP/1.1 200 OK\nA: b\n\n",
+        b"nonsense\r\n\r\n",
+        OK + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nab",
+        OK + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ],
+)
+def test_an_answer_with_doubtful_framing_is_a_502_and_its_connection_is_dropped(
+    rig: Rig, garbage: bytes
+) -> None:
     rig.upstream.scripts = [lambda seen: seen.connection.sendall(garbage), answer()]
     for status in (b"HTTP/1.1 502", b"HTTP/1.1 200"):
         with ask(rig) as client:
@@ -116,7 +135,10 @@ def test_an_answer_with_doubtful_framing_is_a_502_and_its_connection_is_dropped(
 
 
 def test_bytes_after_an_answer_keep_its_connection_from_being_used_again(rig: Rig) -> None:
-    rig.upstream.scripts = [lambda seen: seen.connection.sendall(OK + b"Content-Length: 2\r\n\r\n{}HTTP/1.1 200 OK\r\n"), answer()]
+    rig.upstream.scripts = [
+        lambda seen: seen.connection.sendall(OK + b"Content-Length: 2\r\n\r\n{}HTTP/1.1 200 OK\r\n"),
+        answer(),
+    ]
     with rig.connect() as client:
         for _ in range(2):
             client.sendall(request(key=rig.key))
@@ -135,7 +157,12 @@ def test_a_cut_mid_stream_stays_visible_and_keeps_its_partial_usage(rig: Rig) ->
     assert START in data
     assert not data.endswith(b"0\r\n\r\n")
     (row,) = rig.rows()
-    assert (row["outcome"], row["usage_complete"], row["input_tokens"], row["error_type"]) == ("upstream_disconnect", False, 7, "upstream_closed")
+    assert (row["outcome"], row["usage_complete"], row["input_tokens"], row["error_type"]) == (
+        "upstream_disconnect",
+        False,
+        7,
+        "upstream_closed",
+    )
 
 
 def test_a_stream_that_stalls_is_cut(make_rig: Callable[..., Rig]) -> None:
@@ -148,14 +175,20 @@ def test_a_stream_that_stalls_is_cut(make_rig: Callable[..., Rig]) -> None:
 
 def test_an_error_status_travels_as_it_is_and_names_its_type_on_the_row(rig: Rig) -> None:
     body = b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}'
-    rig.upstream.scripts = [answer(body, b"HTTP/1.1 529 Too Busy\r\nretry-after: 9\r\nx-should-retry: true\r\n")]
+    rig.upstream.scripts = [
+        answer(body, b"HTTP/1.1 529 Too Busy\r\nretry-after: 9\r\nx-should-retry: true\r\n")
+    ]
     with ask(rig) as client:
         head, got = receive_answer(client)
     assert head.startswith(b"HTTP/1.1 529 Too Busy")
     assert b"x-should-retry: true" in head
     assert got == body
     (row,) = rig.rows()
-    assert (row["outcome"], row["http_status"], row["error_type"]) == ("upstream_error", 529, "overloaded_error")
+    assert (row["outcome"], row["http_status"], row["error_type"]) == (
+        "upstream_error",
+        529,
+        "overloaded_error",
+    )
 
 
 def test_a_client_that_hangs_up_mid_stream_leaves_a_row_made_complete_by_the_drain(rig: Rig) -> None:
@@ -179,7 +212,9 @@ def test_a_client_that_hangs_up_mid_stream_leaves_a_row_made_complete_by_the_dra
     assert (row["outcome"], row["usage_complete"], row["output_tokens"]) == ("client_disconnect", True, 42)
 
 
-def test_without_a_drain_a_hang_up_cancels_upstream_and_is_marked_incomplete(make_rig: Callable[..., Rig]) -> None:
+def test_without_a_drain_a_hang_up_cancels_upstream_and_is_marked_incomplete(
+    make_rig: Callable[..., Rig],
+) -> None:
     rig = make_rig(BYLINE_UPSTREAM__DRAIN_TIMEOUT="0s")
     cancelled = threading.Event()
 
@@ -198,7 +233,9 @@ def test_without_a_drain_a_hang_up_cancels_upstream_and_is_marked_incomplete(mak
     assert (row["outcome"], row["usage_complete"], row["input_tokens"]) == ("client_disconnect", False, 7)
 
 
-@pytest.mark.parametrize("limit", [{"BYLINE_UPSTREAM__DRAIN_TIMEOUT": "300ms"}, {"BYLINE_UPSTREAM__DRAIN_MAX_BYTES": "1KB"}])
+@pytest.mark.parametrize(
+    "limit", [{"BYLINE_UPSTREAM__DRAIN_TIMEOUT": "300ms"}, {"BYLINE_UPSTREAM__DRAIN_MAX_BYTES": "1KB"}]
+)
 def test_a_drain_ends_at_its_limits(make_rig: Callable[..., Rig], limit: dict[str, str]) -> None:
     rig = make_rig(**limit)
 
@@ -294,7 +331,11 @@ def test_streams_that_outlast_the_shutdown_deadline_are_marked(make_rig: Callabl
     with ask(rig) as client:
         receive_until(client, START)
         (row,) = rig.rows()
-    assert (row.get("outcome", "interrupted"), row["error_type"], row["input_tokens"]) == ("interrupted", "gateway_stopped", 7)
+    assert (row.get("outcome", "interrupted"), row["error_type"], row["input_tokens"]) == (
+        "interrupted",
+        "gateway_stopped",
+        7,
+    )
 
 
 def test_usage_that_only_byline_asked_for_is_hidden_and_counted(rig: Rig) -> None:
@@ -304,7 +345,9 @@ def test_usage_that_only_byline_asked_for_is_hidden_and_counted(rig: Rig) -> Non
         b'data: {"id":"c","choices":[],"usage":{"prompt_tokens":5,"completion_tokens":6}}\n\n',
         b"data: [DONE]\n\n",
     ]
-    rig.upstream.scripts = [lambda seen: seen.connection.sendall(STREAM + b"".join(map(chunk, chunks)) + b"0\r\n\r\n")]
+    rig.upstream.scripts = [
+        lambda seen: seen.connection.sendall(STREAM + b"".join(map(chunk, chunks)) + b"0\r\n\r\n")
+    ]
     with rig.connect() as client:
         client.sendall(request("/v1/chat/completions", STREAMING_BODY, key=rig.key))
         _, body = receive_answer(client)

@@ -11,9 +11,8 @@ from collections.abc import Callable
 
 import pytest
 import zstandard
-
 from tests.gateway.conftest import Rig, dechunk, receive_answer, receive_until, request
-from tests.gateway.upstream_script import OK, Captured, ScriptedUpstream, answer
+from tests.gateway.upstream_script import OK, Captured, answer
 
 BODY = b'{ "model":"m", "big":12345678901234567890123, "esc":"\\u00e9\\/", "metadata":{"user_id":"forged","k":1} }'
 
@@ -24,7 +23,9 @@ def identifier_of(rig: Rig) -> str:
 
 def test_a_request_arrives_with_our_credential_and_identity_and_every_other_byte_as_sent(rig: Rig) -> None:
     with rig.connect() as client:
-        client.sendall(request(body=BODY, key=rig.key, extra="anthropic-version: 2023-06-01\r\nX-App:cli\r\n"))
+        client.sendall(
+            request(body=BODY, key=rig.key, extra="anthropic-version: 2023-06-01\r\nX-App:cli\r\n")
+        )
         head, body = receive_answer(client)
     seen = rig.upstream.seen[0]
     assert seen.headers[b"x-api-key"] == b"sk-ant-ours"
@@ -44,8 +45,17 @@ def test_the_row_says_who_used_what(rig: Rig) -> None:
         receive_answer(client)
     identifier = identifier_of(rig)
     (row,) = rig.rows()
-    assert (row["user"], row["team"], row["email"], row["auth_source"]) == ("ada", "core", "ada@example.com", "key")
-    assert (row["identifier"], row["metadata_user_id"], row["identity_action"]) == (identifier, identifier, "replaced")
+    assert (row["user"], row["team"], row["email"], row["auth_source"]) == (
+        "ada",
+        "core",
+        "ada@example.com",
+        "key",
+    )
+    assert (row["identifier"], row["metadata_user_id"], row["identity_action"]) == (
+        identifier,
+        identifier,
+        "replaced",
+    )
     assert row["client_metadata_user_id"] == "forged"
     assert (row["input_tokens"], row["output_tokens"], row["outcome"]) == (3, 2, "ok")
     assert (row["upstream_request_id"], row["response_id"], row["http_status"]) == ("req_1", "msg_1", 200)
@@ -56,7 +66,14 @@ def test_the_row_says_who_used_what(rig: Rig) -> None:
 )
 def test_openai_calls_carry_the_identifier_in_their_own_field(rig: Rig, path: str, field: str) -> None:
     with rig.connect() as client:
-        client.sendall(request(path, b'{"model":"m","user":"me","safety_identifier":"me"}', key=rig.key, header="authorization: Bearer"[:13]).replace(b"authorization: ", b"authorization: Bearer "))
+        client.sendall(
+            request(
+                path,
+                b'{"model":"m","user":"me","safety_identifier":"me"}',
+                key=rig.key,
+                header="authorization: Bearer"[:13],
+            ).replace(b"authorization: ", b"authorization: Bearer ")
+        )
         receive_answer(client)
     body = json.loads(rig.upstream.seen[0].body)
     assert body[field].startswith("usr_")
@@ -78,12 +95,21 @@ def test_an_unknown_key_is_refused_and_nothing_goes_upstream(rig: Rig) -> None:
 
 def test_end_to_end_headers_of_the_answer_travel_back_and_hop_by_hop_ones_do_not(rig: Rig) -> None:
     rig.upstream.scripts = [
-        answer(b"{}", OK + b"anthropic-ratelimit-unified-status: allowed\r\nSet-Cookie: a=b\r\nKeep-Alive: timeout=5\r\nretry-after: 3\r\nX-Private: p\r\nConnection: keep-alive, x-private\r\n")
+        answer(
+            b"{}",
+            OK
+            + b"anthropic-ratelimit-unified-status: allowed\r\nSet-Cookie: a=b\r\nKeep-Alive: timeout=5\r\nretry-after: 3\r\nX-Private: p\r\nConnection: keep-alive, x-private\r\n",
+        )
     ]
     with rig.connect() as client:
         client.sendall(request(key=rig.key))
         head, _ = receive_answer(client)
-    for kept in (b"anthropic-ratelimit-unified-status: allowed", b"Set-Cookie: a=b", b"retry-after: 3", b"request-id: req_1"):
+    for kept in (
+        b"anthropic-ratelimit-unified-status: allowed",
+        b"Set-Cookie: a=b",
+        b"retry-after: 3",
+        b"request-id: req_1",
+    ):
         assert kept in head
     assert b"x-byline-request-id: " in head
     assert b"keep-alive" not in head.lower()
@@ -100,7 +126,10 @@ def test_forwarding_identity_and_cookie_headers_never_travel_upstream(rig: Rig) 
     assert headers[b"accept-encoding"] == b"identity"
     (row,) = rig.rows()
     assert row["claimed_job"] == row["job"] == "nightly"
-    assert (row["trace_id"], row["parent_span_id"]) == ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
+    assert (row["trace_id"], row["parent_span_id"]) == (
+        "0af7651916cd43dd8448eb211c80319c",
+        "b7ad6b7169203331",
+    )
 
 
 def test_with_x_byline_key_the_clients_own_credential_travels_unchanged(rig: Rig) -> None:
@@ -121,7 +150,9 @@ def test_with_x_byline_key_the_clients_own_credential_travels_unchanged(rig: Rig
     ("encoding", "encode"),
     [("gzip", gzip.compress), ("deflate", zlib.compress), ("zstd", lambda body: zstandard.compress(body))],
 )
-def test_encoded_request_bodies_are_stamped_and_sent_plain(rig: Rig, encoding: str, encode: Callable[[bytes], bytes]) -> None:
+def test_encoded_request_bodies_are_stamped_and_sent_plain(
+    rig: Rig, encoding: str, encode: Callable[[bytes], bytes]
+) -> None:
     with rig.connect() as client:
         client.sendall(request(body=encode(BODY), key=rig.key, extra=f"Content-Encoding: {encoding}\r\n"))
         receive_answer(client)
@@ -140,7 +171,9 @@ def test_an_unknown_content_encoding_gets_415(rig: Rig) -> None:
 def test_a_compressed_bomb_is_refused_within_the_body_limit(make_rig: Callable[..., Rig]) -> None:
     rig = make_rig(BYLINE_GATEWAY__MAX_BODY_BYTES="100KB")
     with rig.connect() as client:
-        client.sendall(request(body=gzip.compress(b" " * 5_000_000), key=rig.key, extra="Content-Encoding: gzip\r\n"))
+        client.sendall(
+            request(body=gzip.compress(b" " * 5_000_000), key=rig.key, extra="Content-Encoding: gzip\r\n")
+        )
         head, _ = receive_answer(client)
     assert b" 413 " in head
 
@@ -194,7 +227,11 @@ def test_a_client_may_close_its_sending_side_and_still_get_the_answer(rig: Rig) 
 
 
 def test_http_1_0_clients_get_a_stream_that_ends_with_the_connection(rig: Rig) -> None:
-    rig.upstream.scripts = [lambda seen: seen.connection.sendall(OK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")]
+    rig.upstream.scripts = [
+        lambda seen: seen.connection.sendall(
+            OK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+        )
+    ]
     with rig.connect() as client:
         client.sendall(request(key=rig.key).replace(b"HTTP/1.1", b"HTTP/1.0"))
         data = receive_until(client, b"never")
@@ -220,14 +257,22 @@ def test_readyz_names_what_is_degraded(rig: Rig) -> None:
 
 def test_upgrades_get_426_at_once(rig: Rig) -> None:
     with rig.connect() as client:
-        client.sendall(b"GET /v1/responses HTTP/1.1\r\nHost: g\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        client.sendall(
+            b"GET /v1/responses HTTP/1.1\r\nHost: g\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        )
         assert receive_until(client, b"\r\n\r\n").startswith(b"HTTP/1.1 426 Upgrade Required")
     assert rig.upstream.seen == []
 
 
 @pytest.mark.parametrize(
     ("path", "status"),
-    [("/v1/messages/batches", b"403"), ("/v1/realtime", b"403"), ("/v1/files", b"404"), ("/v1//messages", b"404"), ("/v1/../v1/messages", b"404")],
+    [
+        ("/v1/messages/batches", b"403"),
+        ("/v1/realtime", b"403"),
+        ("/v1/files", b"404"),
+        ("/v1//messages", b"404"),
+        ("/v1/../v1/messages", b"404"),
+    ],
 )
 def test_paths_that_are_not_listed_are_refused_clearly(rig: Rig, path: str, status: bytes) -> None:
     with rig.connect() as client:
@@ -247,7 +292,11 @@ def test_listed_paths_pass_through_attributed_and_unchanged(make_rig: Callable[.
     assert rig.upstream.seen[0].head.startswith(b"POST /v1/files/abc?x=1 HTTP/1.1")
     assert rig.upstream.seen[0].body == b"\x00\x01raw"
     (row,) = rig.rows()
-    assert (row["api"], row["user"], row["identity_action"] if "identity_action" in row else "none") == ("other", "ada", "none")
+    assert (row["api"], row["user"], row.get("identity_action", "none")) == (
+        "other",
+        "ada",
+        "none",
+    )
 
 
 def test_background_responses_are_refused(rig: Rig) -> None:
@@ -272,7 +321,9 @@ def test_background_responses_are_refused(rig: Rig) -> None:
         b"",
     ],
 )
-def test_bodies_that_could_be_read_differently_get_a_400_in_the_providers_shape(rig: Rig, body: bytes) -> None:
+def test_bodies_that_could_be_read_differently_get_a_400_in_the_providers_shape(
+    rig: Rig, body: bytes
+) -> None:
     with rig.connect() as client:
         client.sendall(request(body=body, key=rig.key, extra="Content-Length: 0\r\n" if not body else ""))
         head, answer_body = receive_answer(client)
@@ -296,9 +347,11 @@ def test_two_keys_of_different_actors_are_a_401(rig: Rig) -> None:
 
 def lock_step(count: int, confirmed: threading.Semaphore) -> Callable[[Captured], None]:
     def script(seen: Captured) -> None:
-        seen.connection.sendall(OK.replace(b"application/json", b"text/event-stream") + b"Transfer-Encoding: chunked\r\n\r\n")
+        seen.connection.sendall(
+            OK.replace(b"application/json", b"text/event-stream") + b"Transfer-Encoding: chunked\r\n\r\n"
+        )
         for number in range(count):
-            event = b"event: ping\ndata: {\"type\":\"ping\",\"n\":%d}\n\n" % number
+            event = b'event: ping\ndata: {"type":"ping","n":%d}\n\n' % number
             seen.connection.sendall(b"%x\r\n%s\r\n" % (len(event), event))
             assert confirmed.acquire(timeout=10)
         seen.connection.sendall(b"0\r\n\r\n")

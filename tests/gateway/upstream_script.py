@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import socket
 import threading
@@ -30,7 +31,10 @@ class Captured:
 Script = Callable[[Captured], None]
 
 
-def answer(body: bytes = b'{"id":"msg_1","type":"message","usage":{"input_tokens":3,"output_tokens":2}}', head: bytes = OK) -> Script:
+def answer(
+    body: bytes = b'{"id":"msg_1","type":"message","usage":{"input_tokens":3,"output_tokens":2}}',
+    head: bytes = OK,
+) -> Script:
     """One whole answer; the connection stays open."""
     return lambda seen: seen.connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
 
@@ -60,10 +64,8 @@ class ScriptedUpstream:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for connection in self._connections:
-            try:
+            with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
         for thread in self._threads:
             thread.join(10)
         for connection in self._connections:
@@ -94,7 +96,14 @@ class ScriptedUpstream:
                         return
                     data += piece
                 head, _, data = data.partition(b"\r\n\r\n")
-                length = next((int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0)
+                length = next(
+                    (
+                        int(line[15:])
+                        for line in head.split(b"\r\n")
+                        if line.lower().startswith(b"content-length:")
+                    ),
+                    0,
+                )
                 while len(data) < length:
                     data += connection.recv(65_536)
                 body, data = data[:length], data[length:]

@@ -1,4 +1,4 @@
-"""One client's connection: requests in, one at a time and in order; answers out.
+"""One client's connection: requests in, one at a time and in order.
 
 Pipelined requests wait their turn in a bounded stash. Anything wrong with a request's framing is
 answered once and the connection closed, because nobody can say where the next request begins.
@@ -7,22 +7,21 @@ answered once and the connection closed, because nobody can say where the next r
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Protocol, cast
 
 import msgspec
 
+from byline.gateway.client_reply import ClientReply
 from byline.gateway.exchange import Exchange, Reply
 from byline.gateway.http1.body import BodyReceiver, SizedBody, receive_body
 from byline.gateway.http1.errors import ProtocolError
 from byline.gateway.http1.head_framing import find_head_end
-from byline.gateway.http1.reply_writer import ReplyWriter
 from byline.gateway.http1.request_head import RequestHead, RequestHeadReader
 from byline.gateway.refusals import Refused, kind_of_status
 
 NEVER = float("inf")
 MAX_STASH_BYTES = 65_536
-MAX_DISCARDED_BODY_BYTES = 1024 * 1024
 LINGER_S = 2.0
 WRITE_BUFFER_BYTES = 262_144
 
@@ -38,6 +37,8 @@ class ClientLimits(msgspec.Struct, frozen=True):
 
 
 class Handler(Protocol):
+    """The pipeline, as a connection sees it."""
+
     def open(self, head: RequestHead, reply: Reply) -> Exchange | Awaitable[Exchange]: ...
     def proceed(self, exchange: Exchange, body: bytes) -> None: ...
     def refuse(self, exchange: Exchange, refusal: Refused) -> None: ...
@@ -59,19 +60,20 @@ class ClientConnection(asyncio.Protocol):
         self._clock = clock
         self._closed = closed
         self._transport: asyncio.Transport | None = None
+        self._peer_address = ""
         self._partial = b""
+        """The beginning of a head."""
         self._stash = b""
+        """What came while a request was under way."""
+        self._reply: ClientReply | None = None
         self._exchange: Exchange | None = None
         self._body: BodyReceiver | None = None
-        self._writer: ReplyWriter | None = None
-        self._head: RequestHead | None = None
         self._opening: asyncio.Task[None] | None = None
         self._busy = False
+        """A request has been handed over whole, or waits to be authenticated."""
+        self._consuming = False
         self._lingering = False
         self._stopping = False
-        self._consuming = False
-        self._close_after = False
-        self.peer_address = ""
         self.deadline = NEVER
 
     # asyncio's side
@@ -80,7 +82,7 @@ class ClientConnection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         peer: tuple[str, int] | None = transport.get_extra_info("peername")
-        self.peer_address = peer[0] if peer else ""
+        self._peer_address = peer[0] if peer else ""
         self._await_request()
 
     def data_received(self, data: bytes) -> None:
@@ -88,23 +90,25 @@ class ClientConnection(asyncio.Protocol):
             return
         if self._busy:
             self._stash += data
-            if len(self._stash) > MAX_STASH_BYTES:
-                self._open_transport.pause_reading()
+            if len(self._stash) > MAX_STASH_BYTES and self._transport is not None:
+                self._transport.pause_reading()
             return
         self._consume(data)
 
     def eof_received(self) -> bool:
         """A client may close its sending side and still wait for the answer."""
-        if not self._busy or self._lingering:
+        if not self._busy or self._lingering or self._reply is None or self._transport is None:
             return False
-        self._close_after = True
-        return self._open_transport.get_extra_info("ssl_object") is None
+        self._reply.close_after = True
+        return self._transport.get_extra_info("ssl_object") is None
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.deadline = NEVER
         self._transport = None
         if self._opening is not None:
             self._opening.cancel()
+        if self._reply is not None:
+            self._reply.detach()
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.client_gone()
@@ -116,7 +120,8 @@ class ClientConnection(asyncio.Protocol):
             self._exchange.in_flight.client_paused()
 
     def resume_writing(self) -> None:
-        self.deadline = NEVER if self._busy else self.deadline
+        if self._busy:
+            self.deadline = NEVER
         if self._exchange is not None and self._exchange.in_flight is not None:
             self._exchange.in_flight.client_resumed()
 
@@ -134,8 +139,10 @@ class ClientConnection(asyncio.Protocol):
 
     def stop(self) -> None:
         """No further request after the one under way."""
-        self._stopping = self._close_after = True
-        if self._exchange is None and self._transport is not None and not self._partial:
+        self._stopping = True
+        if self._reply is not None:
+            self._reply.close_after = True
+        elif self._transport is not None and not self._partial:
             self._transport.close()
 
     def stop_now(self) -> None:
@@ -169,15 +176,12 @@ class ClientConnection(asyncio.Protocol):
             self._partial = data
             return b""
         self._partial = b""
-        self._begin(self._heads.read(data[:end].lstrip(b"\r\n")))
+        self._open(self._heads.read(data[:end].removeprefix(b"\r\n")))
         return data[end + 4 :]
 
-    def _begin(self, head: RequestHead) -> None:
-        self._head = head
-        self._close_after = self._stopping or not head.keep_alive
-        self._writer = ReplyWriter(minor=head.line.minor, to_head_request=head.line.method == b"HEAD")
+    def _open(self, head: RequestHead) -> None:
         self.deadline = self._clock() + self._limits.body_timeout_s
-        opened = self._handler.open(head, self)
+        opened = self._handler.open(head, self._new_reply(head))
         if isinstance(opened, Exchange):
             self._opened(opened)
         else:
@@ -194,15 +198,15 @@ class ClientConnection(asyncio.Protocol):
     def _opened(self, exchange: Exchange) -> None:
         head = exchange.head
         if exchange.reply is None:
-            self._skip_body(head)
+            self._pass_over_body(head)
             return
         self._exchange = exchange
         if not head.has_body:
-            self._proceed(b"")
+            self._proceed(exchange, b"")
             return
         self._body = receive_body(head, self._limits.max_body_bytes)
-        if head.expects_continue:
-            self._open_transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if head.expects_continue and self._transport is not None:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _take_body(self, body: BodyReceiver, data: bytes) -> bytes:
         rest = body.take(data)
@@ -211,23 +215,25 @@ class ClientConnection(asyncio.Protocol):
             return rest
         self._body = None
         if self._exchange is not None:
-            self._proceed(body.whole())
+            self._proceed(self._exchange, body.whole())
         else:
             self._await_request()
         return rest
 
-    def _proceed(self, body: bytes) -> None:
-        assert self._exchange is not None
+    def _proceed(self, exchange: Exchange, body: bytes) -> None:
         self._busy = True
         self.deadline = NEVER
-        self._handler.proceed(self._exchange, body)
+        if self._reply is not None:
+            self._reply.body_is_read = True
+        self._handler.proceed(exchange, body)
 
-    def _skip_body(self, head: RequestHead) -> None:
+    def _pass_over_body(self, head: RequestHead) -> None:
         """The request was answered before its body came."""
-        if self._transport is None or self._close_after:
+        if self._lingering:
             return
-        self._body = SizedBody(head.content_length, keep=False) if head.content_length else None
-        if self._body is None:
+        if head.content_length:
+            self._body = SizedBody(head.content_length, keep=False)
+        else:
             self._await_request()
 
     def _await_request(self) -> None:
@@ -235,7 +241,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _consume_stash(self) -> None:
         stash, self._stash = self._stash, b""
-        if self._transport is None:
+        if self._transport is None or self._lingering:
             return
         self._transport.resume_reading()
         if stash:
@@ -245,73 +251,45 @@ class ClientConnection(asyncio.Protocol):
         """Where this request ends is unknown, so the connection ends with the refusal."""
         exchange, self._exchange = self._exchange, None
         self._body = None
-        self._close_after = True
-        if exchange is not None:
-            self._handler.refuse(exchange, Refused(error.status, kind_of_status(error.status), str(error)))
-        else:
-            self._writer = ReplyWriter(minor=1, to_head_request=False)
-            self._handler.refuse_malformed(self, error)
+        if exchange is None:
+            self._handler.refuse_malformed(self._new_reply(None), error)
+            return
+        if self._reply is not None:
+            self._reply.close_after = True
+        self._handler.refuse(exchange, Refused(error.status, kind_of_status(error.status), str(error)))
 
     # answers out
 
-    def start(self, status: int, reason: bytes, lines: Sequence[bytes], length: int | None) -> None:
-        writer = self._open_writer
-        if not self._close_after and self._head is not None and self._leaves_much_unread(self._head):
-            self._close_after = True
-        writer.start(status, reason, lines, length, close=self._close_after)
-        self._close_after = self._close_after or writer.ends_with_close
+    def _new_reply(self, head: RequestHead | None) -> ClientReply:
+        assert self._transport is not None
+        self._reply = ClientReply(
+            self._transport,
+            head,
+            peer_address=self._peer_address,
+            close_after=self._stopping or head is None or not head.keep_alive,
+            answered=self._answered,
+        )
+        return self._reply
 
-    def write(self, data: bytes) -> None:
-        self._open_writer.write(data)
-
-    def flush(self) -> None:
-        if self._transport is not None and self._open_writer.pieces:
-            self._transport.write(self._open_writer.take())
-
-    def end(self) -> None:
-        self._open_writer.end()
-        self.flush()
-        self._writer = self._head = self._exchange = None
-        if self._transport is None:
-            return
-        if self._close_after:
-            self._close_gracefully()
+    def _answered(self) -> None:
+        reply, self._reply = self._reply, None
+        self._exchange = None
+        if reply is None or reply.close_after:
+            self._close()
         elif self._busy:
             self._busy = False
             self._await_request()
             if not self._consuming:
                 self._consume_stash()
 
-    def cut(self) -> None:
-        self.flush()
-        self._exchange = None
-        if self._transport is not None:
-            self._transport.close()
-
-    # inside
-
-    @property
-    def _open_transport(self) -> asyncio.Transport:
-        assert self._transport is not None
-        return self._transport
-
-    @property
-    def _open_writer(self) -> ReplyWriter:
-        assert self._writer is not None
-        return self._writer
-
-    def _leaves_much_unread(self, head: RequestHead) -> bool:
-        """Answered before its body came, and the body is too long to read and throw away."""
-        if self._busy or not head.has_body:
-            return False
-        return head.chunked or head.expects_continue or head.content_length > MAX_DISCARDED_BODY_BYTES
-
-    def _close_gracefully(self) -> None:
-        """Closing with unread bytes would reset the connection and take the answer with it."""
-        transport = self._open_transport
+    def _close(self) -> None:
+        transport = self._transport
+        if transport is None:
+            return
         if self._busy and not self._stash:
             transport.close()
             return
+        # Closing with bytes unread would reset the connection and take the answer with it.
         self._lingering = True
         self.deadline = self._clock() + LINGER_S
         transport.resume_reading()

@@ -7,7 +7,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, cast
 
 import msgspec
 
@@ -138,6 +138,5 @@ class _Refusal(asyncio.Protocol):
     """Over the connection cap."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        transport.write(_TOO_MANY)
+        cast("asyncio.WriteTransport", transport).write(_TOO_MANY)
         transport.close()
