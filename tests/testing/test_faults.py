@@ -68,6 +68,7 @@ def test_the_sdk_retries_a_queued_overload_and_every_attempt_is_seen(provider) -
     with anthropic.Anthropic(base_url=provider.base_url, api_key="k") as client:
         client.messages.create(model="c", max_tokens=9, messages=[{"role": "user", "content": "Hello"}])
     assert [seen.sent_status for seen in provider.requests] == [529, 529, 200]
+    assert provider.counted()[None].requests == 3
 
 
 def test_an_error_event_takes_over_in_mid_stream(provider) -> None:

@@ -65,8 +65,6 @@ class _Exchange:
             asked = parse(self._request.header(HEADER) or "")
             self.simulation = self._desk.simulation(asked, generates=self._seen.generates)
             self._check_credential()
-            if self.simulation.status is not None:
-                raise simulated_refusal(self.simulation, self.simulation.status)
             await self._answer()
         except SimulationError as error:
             await self._refuse(Refusal(400, f"{HEADER}: {error}"))
@@ -77,13 +75,19 @@ class _Exchange:
         if self._request.path != "/" and not self._desk.accepts(_credential(self._request)):
             raise simulated_refusal(Simulation(), 401)
 
+    def _fail_if_told(self) -> None:
+        if self.simulation.status is not None:
+            raise simulated_refusal(self.simulation, self.simulation.status)
+
     async def _answer(self) -> None:
         reads = self._request.method in ("GET", "HEAD")
         if self._request.header("upgrade"):
             raise Refusal(426, "This simulated provider speaks no websockets.")
         if self._shape:
             await self._generate(self._shape)
-        elif reads and self._route == "/v1/models":
+            return
+        self._fail_if_told()
+        if reads and self._route == "/v1/models":
             await self._send(200, listing(self._family))
         elif reads and self._request.path == "/":
             await self._send(200, {})
@@ -94,6 +98,7 @@ class _Exchange:
         simulation, seed = self.simulation, self._desk.seed
         prompt = shape.read(self._request.body, seed)
         self._seen.identity, self._seen.model = prompt.identity, prompt.model
+        self._fail_if_told()
         reply = reply_to(prompt, seed, text=simulation.text, events=simulation.events)
         if simulation.tokens is not None:
             reply = with_usage(reply, simulation.tokens)
