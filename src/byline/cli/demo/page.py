@@ -63,13 +63,11 @@ class Page:
         grid.add_row("the provider saw", Text(f'{field} = "{seen.identity}"', style="green"))
         grid.add_row("", Text(f"authorized by {_masked(seen)}", style="green"))
         grid.add_row("the row says", Text(f"user {row['user']}, identity {row['identity_action']}"))
-        body = Text(_shortened(seen.json()), style="dim")
-        title = Text("One stamped request, as the provider saw it", style="bold")
+        body = Text(json.dumps(seen.json()), style="dim")
+        body.highlight_words([f'"{seen.identity}"'], "not dim green")
         self._console.print()
-        self._console.print(title)
-        self._console.print(
-            Panel(Group(grid, Text(), body), expand=False, border_style="dim", padding=(0, 1))
-        )
+        self._console.print(Text("One stamped request, as the provider saw it", style="bold"))
+        self._console.print(Panel(Group(grid, Text(), body), expand=False, border_style="dim"))
 
     def verdict(self, differences: Sequence[Difference], total: Sums) -> None:
         self._console.print()
