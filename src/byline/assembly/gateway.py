@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import gc
 import signal
 import socket
 import ssl
@@ -47,7 +49,24 @@ def run_worker(
     ready: Callable[[], None],
 ) -> None:
     """Serves until SIGTERM. Raises SettingsError for a configuration that can't work."""
+    _keep_large_buffers()
     uvloop.run(_run(settings, environ, number, listener, ready))
+
+
+def _keep_large_buffers() -> None:
+    """glibc would give the memory of each large body back to the kernel, and ask for it again with the
+    next one: at low concurrency three times the CPU of a 200 KB request. Options of mallopt(3).
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):
+        return
+    for option, size in (
+        (-1, 256 << 20),
+        (-2, 16 << 20),
+        (-3, 64 << 20),
+    ):  # TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD
+        mallopt(option, size)
 
 
 async def _run(
@@ -64,6 +83,9 @@ async def _run(
         worker = build_worker(settings, environ, data_dir, journal, directory, number)
         for stop_signal in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(stop_signal, worker.stop)
+        # What stands now lives as long as the process, and requests leave no cycles behind.
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
         await worker.run(listener, ready)
     finally:
         journal.close()
