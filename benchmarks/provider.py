@@ -66,6 +66,8 @@ def provider(
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout
         try:
-            yield Provider(process, msgspec.json.decode(process.stdout.readline(), type=dict[str, int])["port"])
+            yield Provider(
+                process, msgspec.json.decode(process.stdout.readline(), type=dict[str, int])["port"]
+            )
         finally:
             process.kill()
