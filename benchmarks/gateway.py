@@ -105,8 +105,11 @@ class Gateway:
 
 
 def byline(config: Path, *words: str) -> bytes:
-    command = [*BYLINE, words[0], "--config", str(config), *words[1:]]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+    command = [*BYLINE, *words, "--config", str(config)]
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"byline {words[0]} failed: {done.stderr.decode().strip()}")
+    return done.stdout
 
 
 @dataclass(frozen=True, slots=True)
