@@ -33,9 +33,11 @@ def set_(
 ) -> None:
     """Give a job, or all jobs of a pattern, an owner. An exact name counts before a pattern."""
     with control_database(config) as database:
-        if find_actor(database, owner) is None:
-            note(f"There was no user {owner!r} yet: made one, without a key.")
-        _write([set_job(database, name, owner=owner, description=description)], format)
+        known = find_actor(database, owner) is not None
+        job = set_job(database, name, owner=owner, description=description)
+    if not known:
+        note(f"There was no user {owner!r} yet: made one, without a key.")
+    _write([job], format)
 
 
 @jobs.command("list")

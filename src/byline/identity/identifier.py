@@ -39,7 +39,7 @@ HASH_DIGITS = 64
 SHORT_HASH_DIGITS = 32
 ACTOR_ID_CHARS = 30
 _EMPTY_USER_JOB_CHARS = len('{"user":"u","job":"j"}')
-_CACHED_IDENTIFIERS = 8192
+_CACHED_IDENTIFIERS = 4096
 
 
 @dataclass(frozen=True, slots=True, eq=False)
