@@ -1,0 +1,239 @@
+"""The reporting commands over a small ledger, as people and scripts see them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sqlite3
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import msgspec
+import pytest
+from typer.testing import CliRunner
+
+from byline.assembly.data_dir import open_data_dir
+from byline.assembly.ledger import open_store
+from byline.cli.app import app
+from byline.control.database import open_control
+from byline.control.jobs import set_job
+from byline.settings import Settings, load
+from byline.usage.record import UsageRecord
+
+run = CliRunner()
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+def row(number: int, minutes_ago: float, **fields: Any) -> UsageRecord:
+    values: dict[str, Any] = {
+        "request_id": f"r{number}", "exchange_id": f"x{number}", "started_at": NOW - timedelta(minutes=minutes_ago),
+        "provider": "anthropic", "api": "messages", "outcome": "ok", "model_requested": "claude-x",
+    }  # fmt: skip
+    return UsageRecord(**{**values, **fields})
+
+
+ROWS = [
+    row(1, 50, user="ann", job="nightly-1", input_tokens=1_234_567, output_tokens=89, cost_usd=Decimal("12.345678")),
+    row(2, 10, user="ann", job="nightly-1", input_tokens=10, cost_usd=Decimal("0.000001"),
+        quota=msgspec.Raw(b'{"windows":{"5h":{"utilization":0.5}}}')),
+    row(3, 5, user="bob", input_tokens=7, identifier="act_bob", model_reported="claude-x-1"),
+    *(row(10 + n, 5, user="ann", job="nightly-1", outcome="upstream_error", http_status=429,
+          error_type="rate_limit_error") for n in range(5)),
+    row(4, 1, user="[bold]mallory\x1b[31m", outcome="rejected", cost_status="unknown_model"),
+]  # fmt: skip
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    settings = load(None, {})
+    data_dir = open_data_dir(settings)
+    store = open_store(settings, data_dir)
+    store.insert_usage(ROWS)
+    store.close()
+    with open_control(data_dir.control) as control:
+        set_job(control, "nightly-*", owner="carol")
+    return settings
+
+
+pytestmark = pytest.mark.usefixtures("settings")
+
+
+def answer(*arguments: str) -> str:
+    result = run.invoke(app, [*arguments])
+    assert result.exit_code == 0, result.stderr
+    return result.stdout
+
+
+def objects(*arguments: str) -> list[dict[str, Any]]:
+    return json.loads(answer(*arguments, "--format", "json"))
+
+
+def failure(*arguments: str, code: int) -> str:
+    result = run.invoke(app, [*arguments])
+    assert (result.exit_code, result.stdout) == (code, "")
+    return result.stderr
+
+
+def test_usage_as_json_is_exact() -> None:
+    assert objects("usage", "--by", "user,job", "--since", "2h")[0] == {
+        "user": "ann",
+        "job": "nightly-1",
+        "requests": 7,
+        "rejected": 0,
+        "input_tokens": 1_234_577,
+        "output_tokens": 89,
+        "cache_read_tokens": None,
+        "cache_write_tokens": None,
+        "cost_usd": "12.345679",
+    }
+
+
+def test_usage_as_csv_has_the_same_columns() -> None:
+    lines = list(
+        csv.DictReader(io.StringIO(answer("usage", "--by", "user", "--since", "2h", "--format", "csv")))
+    )
+    assert (lines[0]["user"], lines[0]["input_tokens"], lines[0]["cache_read_tokens"]) == (
+        "ann",
+        "1234577",
+        "",
+    )
+    assert lines[0]["cost_usd"] == "12.345679"
+
+
+def test_usage_as_table_groups_digits_and_adds_up() -> None:
+    shown = answer("usage", "--by", "user", "--since", "2h")
+    assert "1,234,577" in shown
+    assert "$12.35" in shown
+    total = shown.splitlines()[-1].split()
+    assert total == ["total", "8", "1", "1,234,584", "89", "-", "-", "$12.35"]
+
+
+def test_text_from_clients_is_no_markup_and_no_terminal_command() -> None:
+    shown = answer("usage", "--by", "user", "--since", "2h")
+    assert "[bold]mallory" in shown
+    assert "\x1b" not in shown
+
+
+def test_requests_without_a_price_are_said_to_be_missing() -> None:
+    result = run.invoke(app, ["usage", "--since", "2h"])
+    assert "no known price" not in result.stderr
+    unpriced = run.invoke(app, ["usage", "--since", "2h", "--where", "outcome=rejected"])
+    assert "no known price" not in unpriced.stderr
+
+
+def test_an_empty_answer_says_so_on_stderr_and_stays_empty_on_stdout() -> None:
+    result = run.invoke(app, ["usage", "--since", "1s"])
+    assert "No requests" in result.stderr
+    assert objects("usage", "--since", "1s") == []
+    assert objects("requests", "--since", "1s") == []
+
+
+def test_requests_as_json_nest_json_columns() -> None:
+    (found,) = objects("requests", "--where", "request_id=r2")
+    assert found["quota"] == {"windows": {"5h": {"utilization": 0.5}}}
+    assert found["cost_usd"] == "0.000001"
+    assert found["started_at"] == (NOW - timedelta(minutes=10)).isoformat().replace("+00:00", "Z")
+    assert found["output_tokens"] is None
+
+
+def test_requests_are_found_by_what_a_provider_calls_a_user() -> None:
+    assert [found["user"] for found in objects("requests", "--identifier", "act_bob")] == ["bob"]
+    assert "claude-x-1" in answer("requests", "--identifier", "act_bob")
+
+
+def test_an_incident_names_driver_and_owner_first() -> None:
+    shown = answer("incident", "--since", "30m").splitlines()
+    assert "against the 30 minutes before" in shown[0]
+    assert shown[2] == "user ann, job nightly-1  ->  ping carol, who owns the job"
+    assert shown[3].split()[:2] == ["429s", "5"]
+
+
+def test_an_incident_as_json_is_one_array() -> None:
+    first, *_ = objects("incident", "--since", "30m")
+    assert {name: first[name] for name in ("user", "job", "owner", "throttled", "throttled_before")} == {
+        "user": "ann", "job": "nightly-1", "owner": "carol", "throttled": 5, "throttled_before": 0,
+    }  # fmt: skip
+
+
+def test_a_quiet_time_is_called_so() -> None:
+    assert "No requests in either window" in answer("incident", "--since", "1s")
+    assert "Nothing grew" in answer("incident", "--since", "30m", "--where", "user=bob")
+
+
+def test_top_shows_one_look_when_asked() -> None:
+    shown = answer("top", "--once", "--since", "15m")
+    assert "nightly-1" in shown
+    assert "0.4" in shown  # 6 requests in 15 minutes
+    assert {found["user"] for found in objects("top", "--since", "15m")} >= {"ann", "bob"}
+
+
+def test_sql_answers_a_select() -> None:
+    assert objects("sql", "SELECT user, count(*) AS n FROM api_usage WHERE job IS NOT NULL GROUP BY ALL") == [
+        {"user": "ann", "n": 7}
+    ]
+
+
+def test_sql_reads_stdin() -> None:
+    result = run.invoke(app, ["sql", "-", "--format", "csv"], input="SELECT 1 AS one")
+    assert result.stdout == "one\n1\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["sql", "DELETE FROM api_usage"], 1, "SELECT"),
+        (["sql", "SELECT * FROM read_csv('/etc/passwd')"], 1, "not allowed"),
+        (["usage", "--by", "colour"], 2, "colour"),
+        (["usage", "--by", "user,user"], 2, "twice"),
+        (["usage", "--tz", "Mars"], 2, "Mars"),
+        (["usage", "--where", "user"], 2, "COLUMN=VALUE"),
+        (["usage", "--where", "colour=red"], 1, "colour"),
+        (["usage", "--since", "soon"], 2, "soon"),
+        (["export", "rows.txt"], 2, ".parquet"),
+        (["export", "nowhere/rows.csv"], 1, "nowhere"),
+    ],
+)
+def test_what_is_wrong_is_named(arguments: list[str], code: int, message: str) -> None:
+    assert message in failure(*arguments, code=code).replace("\n", " ")
+
+
+def test_an_export_holds_every_row_and_column() -> None:
+    answer("export", "rows.parquet", "--since", "2h")
+    answer("export", "rows.csv", "--since", "2h", "--where", "user=ann")
+    with duckdb.connect() as other:
+        read = other.execute("SELECT count(*), sum(cost_usd) FROM 'rows.parquet'").fetchone()
+        assert read == (len(ROWS), Decimal("12.345679000000"))
+    lines = list(csv.DictReader(Path("rows.csv").read_text().splitlines()))
+    assert (lines[0]["cost_usd"], lines[0]["ended_at"]) == ("12.345678", "")
+    assert datetime.fromisoformat(lines[0]["started_at"]) == ROWS[0].started_at
+
+
+def test_an_export_replaces_nothing_unasked() -> None:
+    Path("rows.csv").write_text("mine")
+    assert "exists already" in failure("export", "rows.csv", code=1)
+    assert Path("rows.csv").read_text() == "mine"
+    answer("export", "rows.csv", "--force")
+
+
+def test_a_backup_can_be_put_in_place_and_used(settings: Settings) -> None:
+    answer("backup", "copies")
+    data_dir = open_data_dir(settings)
+    for file in (data_dir.ledger, data_dir.control):
+        file.unlink()
+        (Path("copies") / file.name).rename(file)
+    assert objects("usage", "--by", "", "--since", "2h")[0]["requests"] == 8
+    assert objects("incident", "--since", "30m")[0]["owner"] == "carol"
+    with sqlite3.connect(data_dir.control) as control:
+        assert control.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_a_backup_goes_into_an_empty_directory_only() -> None:
+    Path("copies").mkdir()
+    Path("copies/mine").touch()
+    assert "not empty" in failure("backup", "copies", code=1)
