@@ -22,7 +22,7 @@ from byline.gateway.listener import bind, port_of, reserve
 from byline.gateway.supervised import Supervised
 from byline.gateway.supervisor import Supervisor
 from byline.settings import Settings
-from byline.usage.data_lock import DataLock
+from byline.usage.data_lock import lock_for_serving
 
 WORKER = "worker"
 LEDGER = "ledger"
@@ -40,7 +40,7 @@ def serve(
     """
     set_up_logging(settings, "serve")
     data_dir = open_data_dir(settings)
-    lock = DataLock(data_dir.root / "lock", "byline serve")
+    lock = lock_for_serving(data_dir.root / "lock", "byline serve")
     reserved = reserve(settings.gateway.host, settings.gateway.port)
     try:
         _check(settings, environ, data_dir)
@@ -49,7 +49,7 @@ def serve(
             _plans(settings, config),
             environ={**environ, "BYLINE_GATEWAY__PORT": str(port)},
             on_ready=lambda: announce(_announcement(settings, port, data_dir)),
-            held_fds=[lock.fd],
+            held_fds=[lock.fileno()],
         )
         return supervisor.run()
     finally:
