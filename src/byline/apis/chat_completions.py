@@ -34,6 +34,8 @@ _LAYOUT = request.BodyLayout(
 )
 _OPENING_EVENTS = 4
 """Azure and others send chunks without id or model first; later ones repeat what is known."""
+_DONE_WITHIN = 32
+"""[DONE] closes a stream: it stands at the end of a read."""
 
 
 def read_request(body: Buffer) -> RequestFacts:
@@ -61,20 +63,23 @@ def meter(*, streaming: bool) -> Meter:
 class _ChunkReader:
     """Usage comes with or without choices, once or in every chunk: the last one that is not null stands."""
 
-    __slots__ = ("_done", "_opening", "_reading")
+    __slots__ = ("_done", "_markers", "_opening", "_reading")
 
     def __init__(self) -> None:
         self._reading = Reading()
         self._opening = _OPENING_EVENTS
+        self._markers = _markers(b"")
         self._done = False
 
     def wants(self, events: bytes) -> bool:
+        usage, reason = self._markers
+        find = events.find
         return (
             self._opening > 0
-            or b"error" in events
-            or b"[DONE]" in events
-            or values.has_value(events, b'"usage"')
-            or values.has_value(events, b'"finish_reason"')
+            or find(usage) >= 0
+            or find(reason) >= 0
+            or find(b"error") >= 0
+            or find(b"[DONE]", -_DONE_WITHIN) >= 0
         )
 
     def read_event(self, name: bytes, data: bytes) -> None:
@@ -84,6 +89,7 @@ class _ChunkReader:
         chunk = values.members(data)
         if chunk is not None:
             self._opening -= 1
+            self._markers = _markers(data)
             self._read(chunk)
         elif name == b"error":
             self._reading.error_type = "error"
@@ -116,3 +122,15 @@ class _ChunkReader:
         if raw is not None and (usage := values.members(bytes(raw))):
             openai_usage.apply_usage(usage, openai_usage.CHAT, reading)
             reading.raw_usage = values.bounded(bytes(raw))
+
+
+def _markers(chunk: bytes) -> tuple[bytes, bytes]:
+    """What a usage and a finish reason look like in a stream written as this chunk is.
+
+    Text can't fake either, since its quotes are escaped. A quote is in every chunk of any other style.
+    """
+    if chunk.find(b'"choices":[') >= 0:
+        return b'"usage":{', b'"finish_reason":"'
+    if chunk.find(b'"choices": [') >= 0:
+        return b'"usage": {', b'"finish_reason": "'
+    return b'"', b'"'

@@ -9,13 +9,15 @@ from __future__ import annotations
 from typing import Protocol
 
 from byline.apis.api import Buffer, Reading
-from byline.wire.sse import MAX_EVENT_BYTES, SseFramer, parse_event
+from byline.wire.sse import MAX_EVENT_BYTES, SseFramer, parse_event, with_lf
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 
 
 class AnswerReader(Protocol):
     """Takes the parts of an answer that matter and says what was used. Must not raise."""
+
+    # `find` rather than `in`: bytes first try to be an integer there, which costs as much again.
 
     def wants(self, events: bytes) -> bool:
         """Whether these bytes may hold an event of interest; a false yes only costs time."""
@@ -95,6 +97,6 @@ class AnswerMeter:
             self._dropped = 1
 
     def _read(self, events: bytes) -> None:
-        for event in events.split(b"\n\n"):
+        for event in with_lf(events).split(b"\n\n"):
             if event and self._reader.wants(event):
                 self._reader.read_event(*parse_event(event))

@@ -56,7 +56,7 @@ class _ResponseReader:
         self._reading = Reading()
 
     def wants(self, events: bytes) -> bool:
-        return b'"response"' in events or b"error" in events
+        return events.find(b'"response"') >= 0 or events.find(b"error") >= 0
 
     def read_event(self, name: bytes, data: bytes) -> None:
         event = values.members(data)

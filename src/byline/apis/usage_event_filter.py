@@ -8,10 +8,11 @@ still turn out to be that one waits for its end, up to 64 KiB.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from byline.apis import values
 from byline.apis.api import Buffer
-from byline.wire.sse import parse_event
+from byline.wire.sse import parse_event, with_lf
 
 MAX_HELD_BYTES = 64 * 1024
 
@@ -50,21 +51,21 @@ class UsageEventFilter:
     def _pass_on(self, data: bytes) -> bytes:
         before = self._passing or b""
         text = before + data
-        end = _BLANK_LINE.search(text)
+        end = next(_event_ends(text, 0), None)
         if end is None:
             self._passing = text[1 - _LONGEST_BLANK_LINE :]
             return data
         self._passing = None
-        cut = end.end() - len(before)
+        cut = end - len(before)
         return data[:cut] + self._sift(data[cut:], seen=0)
 
     def _sift(self, text: bytes, seen: int) -> bytes:
         """Relays the whole events of `text` but the one to hide; then decides about the rest."""
         start = 0
         kept: list[bytes] = []
-        for end in _BLANK_LINE.finditer(text, max(0, seen - _LONGEST_BLANK_LINE)):
-            event = text[start : end.end()]
-            start = end.end()
+        for end in _event_ends(text, max(0, seen - _LONGEST_BLANK_LINE)):
+            event = text[start:end]
+            start = end
             if not _is_usage_event(event):
                 kept.append(event)
         self._held = text[start:]
@@ -73,6 +74,15 @@ class UsageEventFilter:
             self._passing = self._held[1 - _LONGEST_BLANK_LINE :]
             self._held = b""
         return b"".join(kept)
+
+
+def _event_ends(text: bytes, at: int) -> Iterator[int]:
+    if text.find(b"\r", at) >= 0:
+        yield from (found.end() for found in _BLANK_LINE.finditer(text, at))
+        return
+    while (end := text.find(b"\n\n", at)) >= 0:
+        at = end + 2
+        yield at
 
 
 def _may_be_usage_event(opening: bytes, at: int) -> bool:
@@ -84,7 +94,7 @@ def _may_be_usage_event(opening: bytes, at: int) -> bool:
 def _is_usage_event(event: bytes) -> bool:
     if not values.has_value(event, b'"usage"'):
         return False
-    _, data = parse_event(event.replace(b"\r\n", b"\n").replace(b"\r", b"\n"))
+    _, data = parse_event(with_lf(event))
     chunk = values.members(data) or {}
     choices = chunk.get("choices")
     no_choices = choices is not None and values.array(choices) == []

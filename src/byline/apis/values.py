@@ -88,7 +88,6 @@ def has_value(text: bytes, quoted_name: bytes) -> bool:
     A quick look that parses nothing. Text can't fake a name, since its quotes are escaped.
     """
     found = text.count(quoted_name)
-    return found > 0 and found not in (
-        text.count(quoted_name + b":null"),
-        text.count(quoted_name + b": null"),
-    )
+    if not found or found == text.count(quoted_name + b":null"):
+        return False
+    return found != text.count(quoted_name + b": null")

@@ -193,13 +193,15 @@ def _walk_duplicates(source: bytes) -> tuple[dict[str, int], frozenset[str]]:
     for _ in range(MAX_MEMBERS):
         before = _BEFORE_VALUE.match(source, at)
         if before is None:
-            return starts, frozenset(duplicates)
+            break
         name = _string.decode(before[1])
         if name in starts:
             duplicates.add(name)
         starts[name] = before.end()
         at = before.end() + _value_length(view[before.end() :])
-    raise JsonError(f"has more than {MAX_MEMBERS} members")
+    if not _CLOSE.match(source, at):
+        raise JsonError(f"has more than {MAX_MEMBERS} members")
+    return starts, frozenset(duplicates)
 
 
 def _value_length(rest: memoryview) -> int:
@@ -207,7 +209,7 @@ def _value_length(rest: memoryview) -> int:
         _value.decode(rest)
     except msgspec.DecodeError as error:
         if (found := _VALUE_END.search(str(error))) is not None:
-            return int(found[1])
+            return int(found[1]) - 1  # it counts the character it stopped at
     raise JsonError("repeats a member")
 
 

@@ -6,11 +6,12 @@ costs a few scans of its bytes. Never changes what a client receives: this is a 
 
 from __future__ import annotations
 
+_BLANK_LINES = (b"\n\n", b"\r\n\r\n")
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 
 
 class SseFramer:
-    """Collects bytes into whole events. Line ends come out as LF, whatever the stream uses."""
+    """Collects bytes into whole events, separated by blank lines."""
 
     __slots__ = ("_limit", "_rest", "_skip_lf", "_skipping", "dropped")
 
@@ -23,9 +24,12 @@ class SseFramer:
         self._skip_lf = False
 
     def feed(self, data: bytes) -> bytes:
-        """The events that are whole now, each with the blank line that ends it; empty if none is."""
+        """The events that are whole now, each with the blank line that ends it; empty if none is.
+
+        Line ends may be CRLF or CR still: `parse_event` takes what `with_lf` returns.
+        """
         # Paced streams bring one whole event a read: pass it on without a copy.
-        if not self._rest and not self._skip_lf and data.endswith(b"\n\n") and b"\r" not in data:
+        if not self._rest and not self._skip_lf and data.endswith(_BLANK_LINES):
             return data
         return self._collect(self._with_lf(data))
 
@@ -41,10 +45,8 @@ class SseFramer:
         if self._skip_lf and data:
             data = data.removeprefix(b"\n")
             self._skip_lf = False
-        if b"\r" in data:
-            self._skip_lf = data.endswith(b"\r")
-            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        return data
+        self._skip_lf = self._skip_lf or data.endswith(b"\r")
+        return with_lf(data)
 
     def _collect(self, data: bytes) -> bytes:
         rest = self._rest
@@ -67,6 +69,11 @@ class SseFramer:
             self._skipping = True
             self.dropped += 1
         del self._rest[:-1]  # a blank line may be half here
+
+
+def with_lf(text: bytes) -> bytes:
+    """The same lines, each ended by LF."""
+    return text if text.find(b"\r") < 0 else text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
 def parse_event(event: bytes) -> tuple[bytes, bytes]:
