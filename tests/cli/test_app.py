@@ -44,6 +44,13 @@ def test_version_names_the_build():
     assert result.output == "byline 0.1.0 (public)\n"
 
 
+@pytest.mark.parametrize("name", command_line.COMMANDS)
+def test_every_command_of_the_table_has_help(name):
+    result = CliRunner().invoke(command_line.app, [name, "--help"], prog_name="byline")
+    assert result.exit_code == 0
+    assert f"byline {name}" in result.output
+
+
 def test_an_unknown_command_is_a_usage_error_with_the_nearest_one():
     result = CliRunner().invoke(command_line.app, ["usge"])
     assert result.exit_code == 2
