@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable
-from contextlib import closing, suppress
+from collections.abc import Callable, Generator
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
@@ -64,15 +65,16 @@ def run_ledger(settings: Settings, *, ready: Callable[[], None] | None = None) -
     data_dir = open_data_dir(settings)
     prices = current_prices(settings)
     store = open_store(settings, data_dir)
-    ledger_process.run(
-        store,
-        journal=data_dir.journal,
-        socket=data_dir.socket,
-        price=prices,
-        reprice=partial(_reprice, store, prices),
-        options=DrainOptions(interval_s=settings.ledger.drain_interval),
-        ready=ready,
-    )
+    with _daily_prices(settings):
+        ledger_process.run(
+            store,
+            journal=data_dir.journal,
+            socket=data_dir.socket,
+            price=prices,
+            reprice=partial(_reprice, store, prices),
+            options=DrainOptions(interval_s=settings.ledger.drain_interval),
+            ready=ready,
+        )
 
 
 class Store(Ledger, CostLedger, Protocol):
@@ -108,6 +110,22 @@ def price_files(settings: Settings) -> PriceFiles:
             name: given.price_list for name, given in settings.providers.items() if given.price_list
         },
     )
+
+
+@contextmanager
+def _daily_prices(settings: Settings) -> Generator[None]:
+    """Newer prices fetched in the background, where `prices.auto_update` asks for that."""
+    if not settings.prices.auto_update:
+        yield
+        return
+    from byline.usage.prices.daily import DailyUpdate
+
+    daily = DailyUpdate(price_files(settings), settings.prices.update_url, lambda: datetime.now(UTC))
+    daily.start()
+    try:
+        yield
+    finally:
+        daily.stop()
 
 
 def job_owners(settings: Settings) -> Callable[[str], str | None]:

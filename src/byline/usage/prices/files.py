@@ -121,6 +121,10 @@ def edition(file: Path) -> str:
     return f"genai-prices-{_part(file, 'fetched')[:8]}-{_part(file, 'hash')}"
 
 
+def fetched_at(file: Path) -> datetime:
+    return datetime.strptime(_part(file, "fetched"), "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+
+
 def _fetched(directory: Path) -> list[Path]:
     return [file for file in directory.glob("genai-prices-*.json") if _NAME.fullmatch(file.name)]
 
