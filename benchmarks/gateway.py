@@ -20,6 +20,7 @@ from benchmarks.processes import descendants, has_open, listens_on, pin, yield_t
 from benchmarks.provider import CREDENTIAL
 
 BYLINE = (sys.executable, "-m", "byline.cli")
+LOG = "serve.log"
 CREDENTIAL_VARIABLE = "BENCHMARK_PROVIDER_KEY"
 CONFIG = """
 data_dir = "{data_dir}"
@@ -33,6 +34,10 @@ level = "warning"
 base_url = "http://127.0.0.1:{upstream_port}"
 api_key_env = "{variable}"
 """
+
+
+class CommandFailedError(RuntimeError):
+    """A `byline` command ended with an error; the message is what it printed."""
 
 
 class Recorded(msgspec.Struct, frozen=True):
@@ -94,8 +99,14 @@ class Gateway:
         """What the ledger holds, as soon as it holds `expected` rows, or at the end of the wait."""
         deadline = time.monotonic() + timeout_s
         while True:
-            found = msgspec.convert(self.sql(RECORDED)[0], Recorded, strict=False)
-            if found.rows >= expected or time.monotonic() > deadline:
+            late = time.monotonic() > deadline
+            try:
+                found = msgspec.convert(self.sql(RECORDED)[0], Recorded, strict=False)
+            except CommandFailedError:
+                if late:
+                    raise
+                continue  # the command itself has waited for the ledger process
+            if found.rows >= expected or late:
                 return found
             time.sleep(0.5)
 
@@ -108,7 +119,7 @@ def byline(config: Path, *words: str) -> bytes:
     command = [*BYLINE, *words, "--config", str(config)]
     done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode:
-        raise RuntimeError(f"byline {words[0]} failed: {done.stderr.decode().strip()}")
+        raise CommandFailedError(f"byline {words[0]} failed: {done.stderr.decode().strip()}")
     return done.stdout
 
 
