@@ -22,7 +22,8 @@ from byline.usage.ledger import CoverageQuery, LedgerReader, RequestsQuery, Usag
 PROVIDER_KEYS: Final = {"ANTHROPIC_API_KEY": "sk-ant-gateways-own", "OPENAI_API_KEY": "sk-gateways-own"}
 """All that the simulated provider accepts. The gateway's clients never hold them."""
 _OVERLOAD: Final = "status=529; retry-after=0.05"
-_SETTLED_S: Final = 5.0
+_SETTLED_S: Final = 30.0
+"""Rows take two seconds; a loaded machine may take longer, and only a difference waits this long."""
 _PAUSE_S: Final = 0.1
 
 
