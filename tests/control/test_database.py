@@ -127,3 +127,15 @@ def test_a_first_start_that_was_cut_short_is_completed(path):
     connection.close()
     with open_control(path) as database:
         assert database.rows("SELECT * FROM keys") == []
+
+
+def test_a_change_that_does_not_fit_on_the_disk_is_undone_and_named(path, database):
+    database.rows("PRAGMA max_page_count = 20")
+    with pytest.raises(ControlDatabaseError, match="database or disk is full"), database.change() as change:
+        change.connection.execute("INSERT INTO meta VALUES ('filler', zeroblob(1000000))")
+    with open_control(path) as again:
+        assert again.change_counter() == 0
+        assert again.rows("SELECT 1 FROM meta WHERE name = 'filler'") == []
+    with database.change():
+        pass
+    assert database.change_counter() == 1

@@ -59,14 +59,8 @@ class ControlDatabase:
     @contextmanager
     def unannounced_change(self) -> Generator[sqlite3.Connection]:
         """A transaction that other processes need not hear of."""
-        with readable_errors(self.path):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
+        with readable_errors(self.path), _transaction(self._connection):
+            yield self._connection
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
         with readable_errors(self.path):
@@ -169,8 +163,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _bring_up_to_date(connection: sqlite3.Connection) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with _transaction(connection):
         connection.execute(META_TABLE)
         connection.execute("INSERT OR IGNORE INTO meta VALUES ('schema_version', 0), ('change_counter', 0)")
         # Read again: another process may have come first while this one waited for the lock.
@@ -178,10 +171,18 @@ def _bring_up_to_date(connection: sqlite3.Connection) -> None:
             for statement in step:
                 connection.execute(statement)
         connection.execute("UPDATE meta SET value = ? WHERE name = 'schema_version'", (len(STEPS),))
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Generator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # a full disk, for one, has rolled back already
+            connection.execute("ROLLBACK")
         raise
-    connection.execute("COMMIT")
 
 
 def _schema_version(connection: sqlite3.Connection) -> int:

@@ -1,20 +1,10 @@
 from __future__ import annotations
 
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
-import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+from tests.gateway.token_issuer import NOW, JwksServer, Signer
 
 from byline.control.database import open_control
 from byline.control.directory import KeyDirectory
-
-NOW = 1_800_000_000.0
-ISSUER = "https://login.example.com"
-AUDIENCE = "byline"
 
 
 class Clock:
@@ -25,65 +15,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.at
-
-
-class Signer:
-    """An issuer's private key; its public half as a JWK."""
-
-    def __init__(self, kid: str, algorithm: str = "ES256") -> None:
-        self.kid = kid
-        self.algorithm = algorithm
-        if algorithm.startswith("ES"):
-            self.private = ec.generate_private_key(ec.SECP256R1())
-            public = ECAlgorithm.to_jwk(self.private.public_key(), as_dict=True)
-        else:
-            self.private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-            public = RSAAlgorithm.to_jwk(self.private.public_key(), as_dict=True)
-        public.pop("key_ops", None)
-        self.jwk = {**public, "kid": kid, "use": "sig"}
-
-    def token(self, headers: dict | None = None, **claims: object) -> bytes:
-        body = {"iss": ISSUER, "aud": AUDIENCE, "exp": NOW + 3600, "sub": "alice-id", **claims}
-        body = {name: value for name, value in body.items() if value is not None}
-        signed = jwt.encode(body, self.private, self.algorithm, headers={"kid": self.kid, **(headers or {})})
-        return signed.encode()
-
-
-class JwksServer:
-    """Serves whatever `body` holds, and counts how often it was asked."""
-
-    def __init__(self) -> None:
-        self.body = b'{"keys": []}'
-        self.status = 200
-        self.headers: dict[str, str] = {}
-        self.asked = 0
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                outer.asked += 1
-                self.send_response(outer.status)
-                for name, value in outer.headers.items():
-                    self.send_header(name, value)
-                self.send_header("content-length", str(len(outer.body)))
-                self.end_headers()
-                self.wfile.write(outer.body)
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/jwks.json"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self._thread.start()
-
-    def publish(self, *signers: Signer) -> None:
-        self.body = json.dumps({"keys": [signer.jwk for signer in signers]}).encode()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
 
 @pytest.fixture
@@ -117,6 +48,5 @@ def rsa_signer():
 
 @pytest.fixture
 def jwks_server():
-    server = JwksServer()
-    yield server
-    server.close()
+    with JwksServer() as server:
+        yield server

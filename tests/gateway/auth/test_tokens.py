@@ -8,7 +8,7 @@ import json
 
 import jwt
 import pytest
-from tests.gateway.auth.conftest import AUDIENCE, ISSUER, NOW, Signer
+from tests.gateway.token_issuer import AUDIENCE, ISSUER, NOW, Signer
 
 from byline.gateway.auth.admission import Refusal
 from byline.gateway.auth.jwks import SigningKeys

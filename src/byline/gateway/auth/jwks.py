@@ -168,7 +168,7 @@ _DOCUMENT = msgspec.json.Decoder(_Document)
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     """A redirect could lead away from https; the operator can write the final address instead."""
 
-    def redirect_request(self, *args: object, **kwargs: object) -> None:  # noqa: ARG002
+    def redirect_request(self, *args: object, **kwargs: object) -> None:
         return None
 
 
