@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import re
 import tomllib
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -140,3 +142,11 @@ def test_the_edition_changes_with_any_price_and_not_with_their_order() -> None:
     one, two = ("a/b", {"input_per_mtok": 1}), ("c/d", {"input_per_mtok": 2})
     assert overrides.read(dict([one, two])).edition == overrides.read(dict([two, one])).edition
     assert overrides.read(dict([one])).edition != overrides.read({"a/b": {"input_per_mtok": 2}}).edition
+
+
+def test_the_example_in_the_documentation_is_valid() -> None:
+    page = Path(__file__).parents[3] / "docs" / "explanation" / "prices.md"
+    (example,) = re.findall(r"```toml\n(# own-prices.toml.*?)```", page.read_text(), re.DOTALL)
+    own = overrides.read(tomllib.loads(example)["models"])
+    assert own.find("openai", "ft:gpt-4.1-2025-04-14:acme", date(2026, 11, 1)) is not None
+    assert own.find("anthropic", "claude-sonnet-4-5-20250929", date(2026, 6, 30)) is None
