@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections import Counter
@@ -413,18 +414,18 @@ class TestTornLines:
         self, open_drainer, clock: Clock, journal: Path, store: Store, ended: Make
     ) -> None:
         write_segment(journal, lines((END, ended("a"))) + b"damaged\n" + lines((END, ended("b"))))
+        write_segment(journal, lines((END, ended("other"))), "other")
         (journal / "torn").touch()
         drainer = open_drainer()
         clock.time += drainer.step()
         clock.time += drainer.step()
-        assert drainer.counters.failures >= 1
-        assert set(store.rows) == {"a"}
+        assert drainer.counters.failures == 2
+        assert set(store.rows) == {"a", "other"}
         (journal / "torn").unlink()
         clock.time += 60
         drainer.step()
         drainer.step()
-        assert set(store.rows) == {"a", "b"}
-        assert store.seen == {"a": 1, "b": 1}
+        assert store.seen == {"a": 1, "b": 1, "other": 1}
         assert (journal / "torn" / "dead-00000001.ndjson").read_bytes() == b"damaged\n"
 
 
@@ -498,6 +499,44 @@ class TestFailingStore:
         assert "no such column: speed" in str(drainer.last_error)
         assert not (journal / "refused").exists()
 
+    def test_a_lone_refusal_is_believed_once_the_store_accepts_another_row(
+        self,
+        open_writer: OpenWriter,
+        loop,
+        open_drainer,
+        clock: Clock,
+        journal: Path,
+        store: Store,
+        ended: Make,
+    ) -> None:
+        writer, drainer = open_writer(), open_drainer()
+        writer.append_end(ended("bad"))
+        loop.turn()
+        store.poison = {"bad"}
+        clock.time += drainer.step()
+        assert drainer.counters.failures == 1
+        assert not (journal / "refused").exists()
+        writer.append_end(ended("good"))
+        loop.turn()
+        drainer.step()
+        assert set(store.rows) == {"good"}
+        assert (journal / "refused" / "bad.json").exists()
+        assert drainer.last_error is None
+
+    def test_what_comes_during_an_outage_joins_the_waiting_batch(
+        self, open_writer: OpenWriter, loop, open_drainer, clock: Clock, store: Store, ended: Make
+    ) -> None:
+        writer, drainer = open_writer(), open_drainer(max_rows=5)
+        store.error = LedgerUnavailable("x")
+        for number in range(8):
+            writer.append_end(ended(f"r{number}"))
+            loop.turn()
+            clock.time += drainer.step()
+        store.error = None
+        assert drainer.step() == 0.0
+        assert drainer.step() == 0.25
+        assert store.batches == [5, 3]
+
     def test_an_id_cannot_choose_where_its_refusal_is_kept(
         self, open_writer: OpenWriter, loop, open_drainer, journal: Path, store: Store, ended: Make
     ) -> None:
@@ -507,10 +546,22 @@ class TestFailingStore:
             writer.append_end(ended(request_id))
         loop.turn()
         store.poison = ids
+        writer.append_end(ended("harmless"))
+        loop.turn()
         drainer.step()
         kept = list(journal.parent.rglob("*.json"))
         assert len(kept) == 3
         assert all(path.parent == journal / "refused" for path in kept)
+
+    def test_drain_all_believes_a_lone_refusal(
+        self, open_writer: OpenWriter, loop, journal: Path, store: Store, ended: Make
+    ) -> None:
+        writer = open_writer()
+        writer.append_end(ended("bad"))
+        loop.turn()
+        store.poison = {"bad"}
+        drained = drain_all(journal.parent, store.deliver)
+        assert (drained.rows, drained.refused_rows) == (0, 1)
 
     def test_drain_all_says_what_went_wrong(
         self, open_writer: OpenWriter, loop, journal: Path, store: Store, ended: Make
@@ -570,6 +621,33 @@ class TestRestart:
         open_drainer().step()
         assert set(store.seen.values()) == {2}
         assert len(store.rows) == 5
+
+    def test_a_disk_too_full_for_offsets_does_not_stop_deletion(
+        self,
+        open_writer: OpenWriter,
+        loop,
+        open_drainer,
+        journal: Path,
+        make_record: Make,
+        ended: Make,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        def full(_segment: Segment, _progress: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        write_segment(journal, lines((START, make_record("stream"))), "w", 1)
+        for sequence in (2, 3):
+            write_segment(journal, lines((END, ended(f"r{sequence}"))), "w", sequence)
+        held = create(Segment(journal, "w", 4))
+        drainer = open_drainer()
+        with monkeypatch.context() as patch:
+            patch.setattr("byline.usage.journal.progress.save", full)
+            drainer.step()
+        assert drainer.last_error is None
+        assert [segment.sequence for segment in list_segments(journal)["w"]] == [1, 4]
+        drainer.step()
+        assert [path.name for path in journal.glob("*.offset")] == ["w-00000001.offset"]
+        os.close(held)
 
     def test_what_crashes_left_beside_the_segments_is_swept(self, journal: Path, open_drainer) -> None:
         journal.mkdir()

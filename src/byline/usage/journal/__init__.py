@@ -16,13 +16,15 @@ file system. Modules: `entries` (lines), `segments` (files and locks), `writer` 
 `outage`, `reading`, `following` (pairs starts with ends), `draining`.
 """
 
-from byline.usage.journal.draining import Drained, Drainer, DrainOptions, drain_all
+from byline.usage.journal.drain_options import DrainCounters, Drained, DrainOptions
+from byline.usage.journal.draining import Drainer, drain_all
 from byline.usage.journal.entries import End, Entry, Event, Start, Unreadable
-from byline.usage.journal.options import JournalCounters, JournalOptions, JournalTrouble
 from byline.usage.journal.reading import Located, read_entries
 from byline.usage.journal.writer import JournalWriter, new_writer_id
+from byline.usage.journal.writer_options import JournalCounters, JournalOptions, JournalTrouble
 
 __all__ = [
+    "DrainCounters",
     "DrainOptions",
     "Drained",
     "Drainer",

@@ -25,13 +25,25 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class TooManyRefusedError(RuntimeError):
-    """So many rows are refused that the store or its schema must be at fault, not the rows."""
+    """So much is refused that the store or its schema must be at fault, not the rows."""
+
+    def __init__(self, last: Refusal) -> None:
+        super().__init__(f"the store refuses row after row, lastly: {last.reason}")
 
 
 def deliver_around(
-    deliver: Deliver, rows: list[UsageRecord], events: list[Columns], *, max_refused: int
+    deliver: Deliver,
+    rows: list[UsageRecord],
+    events: list[Columns],
+    *,
+    max_refused: int,
+    believe_lone: bool = False,
 ) -> list[Refusal]:
-    """Deliver everything but what is refused for good; returns that. Other errors pass through."""
+    """Deliver everything but what is refused for good; returns that. Other errors pass through.
+
+    Raises TooManyRefusedError for more than `max_refused`, and where nothing at all was accepted
+    unless `believe_lone`.
+    """
     refused: list[Refusal] = []
     halves: list[list[Item]] = [[*rows, *events]]
     while halves:
@@ -45,7 +57,9 @@ def deliver_around(
                 middle = len(items) // 2
                 halves += [items[middle:], items[:middle]]
         if len(refused) > max_refused:
-            raise TooManyRefusedError(f"the store refuses row after row, lastly: {refused[-1].reason}")
+            raise TooManyRefusedError(refused[-1])
+    if refused and len(refused) == len(rows) + len(events) and not believe_lone:
+        raise TooManyRefusedError(refused[-1])
     return refused
 
 

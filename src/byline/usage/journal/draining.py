@@ -15,11 +15,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
-
 from byline.usage.journal import asides
+from byline.usage.journal.batch import Batch
 from byline.usage.journal.delivery import Deliver, deliver_around
-from byline.usage.journal.following import Batch, Trail
+from byline.usage.journal.drain_options import DrainCounters, Drained, DrainOptions
+from byline.usage.journal.following import Trail
 from byline.usage.journal.segments import Segment, list_segments, sweep, writer_is_dead
 from byline.usage.record import UsageRecord
 
@@ -28,50 +28,13 @@ Prepare = Callable[[UsageRecord], None]
 _log = logging.getLogger("byline.journal")
 
 
-class DrainOptions(msgspec.Struct, frozen=True, kw_only=True):
-    interval_s: float = 0.25
-    """Pause between looks at a journal that had nothing more."""
-    max_rows: int = 5_000
-    max_bytes: int = 16 * 1024 * 1024
-    """Journal bytes read for one batch; with `max_rows` this bounds memory."""
-    first_retry_s: float = 0.25
-    longest_retry_s: float = 30.0
-    max_refused: int = 100
-    """More refusals than this in one batch count as an outage of the store."""
-
-
-class DrainCounters(msgspec.Struct):
-    delivered_rows: int = 0
-    delivered_events: int = 0
-    interrupted_rows: int = 0
-    """Among the delivered: starts whose writer died before the end."""
-    set_aside_lines: int = 0
-    refused_rows: int = 0
-    unprepared_rows: int = 0
-    """Delivered although `prepare` failed on them."""
-    failures: int = 0
-    deleted_segments: int = 0
-    undrained_bytes: int = 0
-    oldest_undrained_s: float = 0.0
-    """Age of the oldest row that waits for the store; 0 when none does."""
-
-
-class Drained(msgspec.Struct, frozen=True):
-    """What `drain_all` moved."""
-
-    rows: int
-    events: int
-    interrupted_rows: int
-    set_aside_lines: int
-    refused_rows: int
-
-
 class Drainer:
     """Follows every writer in a journal directory. One thread calls it.
 
-    `deliver` gets at most `max_rows` rows and events; while it fails, the same batch is kept and
-    tried again, with growing pauses. A ValueError means that rows are refused for good: those are
-    found by halving and set aside.
+    `deliver` gets at most `max_rows` rows and events; while it fails, the batch is kept, filled up
+    and tried again, with growing pauses. A ValueError means that rows are refused for good: those are
+    found by halving and set aside - once the store has accepted others beside them, since a store
+    that accepts nothing is broken itself.
     """
 
     def __init__(
@@ -116,23 +79,31 @@ class Drainer:
         """Like `step`, without pauses and with the errors; True when more is waiting."""
         if self._batch is None:
             self._batch = Batch(self._options.max_rows, self._options.max_bytes)
-            self._gather(self._batch)
         batch = self._batch
+        unreadable = None if batch.is_full else self._gather(batch)
         if not batch.is_empty:
             self._deliver(batch)
         self._commit()
         self._batch = None
+        if unreadable is not None:
+            raise unreadable
         return batch.is_full
 
-    def _gather(self, batch: Batch) -> None:
+    def _gather(self, batch: Batch) -> OSError | None:
+        """A writer whose files give an error doesn't hold up the others; the first error is returned."""
+        first_error: OSError | None = None
         listed = list_segments(self._directory)
         for writer in self._trails.keys() - listed.keys():
             del self._trails[writer]
         for writer, is_dead in self._order(listed):
             trail = self._trails.setdefault(writer, Trail(self._set_aside))
-            trail.gather(listed[writer], batch, writer_is_dead=is_dead)
+            try:
+                trail.gather(listed[writer], batch, writer_is_dead=is_dead)
+            except OSError as error:
+                first_error = first_error or error
             if batch.is_full:
-                return
+                break
+        return first_error
 
     def _order(self, listed: dict[str, list[Segment]]) -> list[tuple[str, bool]]:
         """Dead writers first; the living take turns, so that none waits behind a busy one."""
@@ -144,7 +115,11 @@ class Drainer:
     def _deliver(self, batch: Batch) -> None:
         self._prepare_rows(batch)
         refused = deliver_around(
-            self._deliver_rows, batch.rows, batch.events, max_refused=self._options.max_refused
+            self._deliver_rows,
+            batch.rows,
+            batch.events,
+            max_refused=self._options.max_refused,
+            believe_lone=self._options.believe_lone_refusals,
         )
         for refusal in refused:
             path = asides.keep_refused(self._directory, refusal.item, refusal.reason)
@@ -209,7 +184,9 @@ def drain_all(data_dir: Path, deliver: Deliver, *, prepare: Prepare | None = Non
 
     For commands that run without a server. What live writers append meanwhile may be left to them.
     """
-    drainer = Drainer(data_dir / "journal", deliver, prepare=prepare)
+    # There is no later batch that could show whether the store or the row is at fault.
+    options = DrainOptions(believe_lone_refusals=True)
+    drainer = Drainer(data_dir / "journal", deliver, prepare=prepare, options=options)
     while drainer.advance():
         pass
     counters = drainer.counters

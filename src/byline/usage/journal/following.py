@@ -6,63 +6,22 @@ batch is delivered until it succeeds, and only then `commit` records it and dele
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 import msgspec
 
 from byline.usage.journal import progress
-from byline.usage.journal.entries import Columns, End, Entry, Event, Start, decode, decode_start
+from byline.usage.journal.batch import Batch
+from byline.usage.journal.entries import End, Entry, Event, Start, decode, decode_start
 from byline.usage.journal.progress import Progress
 from byline.usage.journal.reading import read_line, read_lines, tail
 from byline.usage.journal.segments import Segment
 from byline.usage.record import UsageRecord
 
+_log = logging.getLogger("byline.journal")
 SetAside = Callable[[Segment, int, bytes], None]
 """(segment, offset, line): keep a line that can't be read."""
-
-
-class Batch:
-    """Rows and events on their way to the store, bounded in number and in journal bytes."""
-
-    def __init__(self, max_rows: int, max_bytes: int) -> None:
-        self.rows: list[UsageRecord] = []
-        self.events: list[Columns] = []
-        self.interrupted = 0
-        self._room = max_rows
-        self._bytes_left = max_bytes
-        self._prepared = 0
-
-    @property
-    def is_full(self) -> bool:
-        return self._room <= 0 or self._bytes_left <= 0
-
-    @property
-    def is_empty(self) -> bool:
-        return not self.rows and not self.events
-
-    def add_row(self, row: UsageRecord) -> None:
-        self.rows.append(row)
-        self._room -= 1
-
-    def add_event(self, columns: Columns) -> None:
-        self.events.append(columns)
-        self._room -= 1
-
-    def weigh(self, size: int) -> None:
-        """Count a line that was read, whatever it held."""
-        self._bytes_left -= size
-
-    def take_unprepared(self) -> list[UsageRecord]:
-        """The rows added since the last call."""
-        rows = self.rows[self._prepared :]
-        self._prepared = len(self.rows)
-        return rows
-
-    def clear(self) -> None:
-        """All was delivered. It stays as full as it was."""
-        self.rows.clear()
-        self.events.clear()
-        self.interrupted = self._prepared = 0
 
 
 class _OpenStart(msgspec.Struct, frozen=True):
@@ -116,10 +75,17 @@ class Trail:
                 self._forget(segment)
                 deleted += 1
             elif segment in self._changed:
-                self._committed_to[segment] = self._read_to[segment]
-                progress.save(segment, self._progress(segment))
-        self._changed.clear()
+                self._record(segment)
         return deleted
+
+    def _record(self, segment: Segment) -> None:
+        self._committed_to[segment] = self._read_to[segment]
+        try:
+            progress.save(segment, self._progress(segment))
+            self._changed.discard(segment)
+        except OSError as error:
+            # On a full disk the deletions must go on; this only saves work after a restart.
+            _log.warning("%s: no record of what was delivered (%s)", segment.name, error.strerror)
 
     def _adopt(self, listed: list[Segment]) -> None:
         for segment in set(self._segments).difference(listed):
@@ -142,6 +108,7 @@ class Trail:
 
     def _forget(self, segment: Segment) -> None:
         self._segments.remove(segment)
+        self._changed.discard(segment)
         self._done.discard(segment)
         del self._read_to[segment], self._committed_to[segment]
 

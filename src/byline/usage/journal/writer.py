@@ -19,10 +19,10 @@ from pathlib import Path
 import msgspec
 
 from byline.usage.journal import entries
-from byline.usage.journal.options import JournalCounters, JournalOptions, JournalTrouble
 from byline.usage.journal.outage import Outage, is_full
 from byline.usage.journal.output import Output
 from byline.usage.journal.syncing import Syncer
+from byline.usage.journal.writer_options import JournalCounters, JournalOptions, JournalTrouble
 from byline.usage.record import UsageRecord
 
 Callback = Callable[[], object]
