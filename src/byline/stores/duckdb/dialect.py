@@ -29,7 +29,7 @@ class DuckDBDialect:
     def column(self, name: str) -> str:
         return quoted(name)
 
-    def parameter(self, name: str, value: Value) -> str:  # noqa: ARG002 - DuckDB takes the type from the value
+    def parameter(self, name: str, value: Value) -> str:
         return f"${name}"
 
     def epoch_us(self, column: str) -> str:

@@ -2,8 +2,8 @@
 
 An index over ten million ids would take a gigabyte of memory. A row's id always comes with the same
 time, so a batch is compared only with stored rows of its own stretch of time, which zone maps find.
-Rows travel as one JSON parameter: with external access off there is no file to read, and row-wise
-inserts are a hundred times slower.
+Rows travel as one parameter, a list of JSON texts: with external access off there is no file to read,
+one text for all is parsed half as fast, and row-wise inserts are a hundred times slower.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from byline.stores.duckdb.dialect import TYPES, quoted
 from byline.usage.columns import Kind
 
 CHUNK: Final = 5_000
-"""Rows per JSON parameter: some megabytes."""
+"""Rows per parameter: some megabytes."""
+
+
+_encode = msgspec.json.Encoder().encode
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,15 +55,15 @@ def _load(connection: duckdb.DuckDBPyConnection, target: Target, rows: Sequence[
     """Fills the temporary table `batch`. A value that is not of its column's type becomes NULL."""
     declared = ", ".join(f"{quoted(name)} {TYPES[kind]}" for name, kind in target.columns.items())
     connection.execute(f"CREATE OR REPLACE TEMP TABLE batch ({declared})")
-    structure = msgspec.json.encode([{name: TYPES[kind] for name, kind in target.columns.items()}]).decode()
+    structure = _encode({name: TYPES[kind] for name, kind in target.columns.items()}).decode()
     selected = ", ".join(_selected(name, target) for name in target.columns)
     statement = (
         f"INSERT INTO batch SELECT {selected} "  # noqa: S608 - names of ours
-        "FROM (SELECT unnest(from_json($rows, $structure)) AS r)"
+        "FROM (SELECT from_json(line, $structure) AS r FROM unnest($lines::VARCHAR[]) AS lines(line))"
     )
     for start in range(0, len(rows), CHUNK):
-        encoded = msgspec.json.encode(rows[start : start + CHUNK]).decode()
-        connection.execute(statement, {"rows": encoded, "structure": structure})
+        lines = [_encode(row).decode() for row in rows[start : start + CHUNK]]
+        connection.execute(statement, {"lines": lines, "structure": structure})
 
 
 def _selected(name: str, target: Target) -> str:
