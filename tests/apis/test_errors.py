@@ -12,7 +12,8 @@ import anthropic
 import openai
 import pytest
 
-from byline.apis.errors import Family, error_body, error_type
+from byline.apis.api import Family
+from byline.apis.errors import error_body, error_type
 
 
 def test_an_anthropic_error_has_its_type_and_request_id() -> None:

@@ -344,7 +344,7 @@ def test_a_closing_event_of_five_megabytes_is_read(size: int) -> None:
 def test_what_is_over_the_limits_is_counted_and_not_kept() -> None:
     reader = messages.meter(streaming=True)
     assert isinstance(reader, AnswerMeter)
-    for _ in range(10):
+    for _ in range(40):
         reader.feed(b"data: " + b"x" * 1_000_000)
     assert reader.dropped == 1
     small = AnswerMeter(passthrough_reader(), streaming=False, max_body_bytes=10)
@@ -392,7 +392,7 @@ junk = st.lists(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(junk, st.sampled_from(list(APIS.values())), st.booleans())
 def test_no_bytes_make_a_meter_raise(pieces: list[bytes], api: Api, streaming: bool) -> None:
     found = read(api, pieces, streaming=streaming)

@@ -120,7 +120,7 @@ def tokens(source: bytes) -> Any:
     return json.loads(source, object_pairs_hook=tuple, parse_int=str, parse_float=str)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(data=st.data(), api=st.sampled_from(APIS), identifier=identifiers)
 def test_a_stamp_changes_the_identity_and_nothing_else(
     data: st.DataObject, api: Api, identifier: str

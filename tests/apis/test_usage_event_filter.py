@@ -63,7 +63,7 @@ def cut(text: bytes, places: list[int]) -> list[bytes]:
     return [text[a:b] for a, b in pairwise(bounds)]
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(
     st.lists(st.sampled_from(KEPT + HIDDEN_FORMS), max_size=8),
     st.lists(st.integers(0, 2000), max_size=12),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.wire import json_members
-from byline.wire.json_members import Edit, JsonError, check_utf8, read_object, splice
+from byline.wire.json_members import Edit, JsonError, JsonObject, check_utf8, read_object, splice
 
 scalars = (
     st.none()
@@ -66,6 +67,13 @@ def written(draw: st.DrawFn, members: list[tuple[str, Any]]) -> str:
     return draw(blanks) + body + draw(blanks) if style == "free" else body
 
 
+def read_both_ways(source: bytes) -> list[JsonObject]:
+    """As a small body is read, and as a large one is."""
+    with mock.patch.object(json_members, "_DICT_LIMIT", 0):
+        large = read_object(source)
+    return [read_object(source), large]
+
+
 def pairs(source: bytes) -> list[tuple[str, Any]]:
     return json.loads(source, object_pairs_hook=lambda found: found)
 
@@ -74,13 +82,14 @@ def pairs(source: bytes) -> list[tuple[str, Any]]:
 def test_every_span_holds_the_last_value_of_its_name(data: st.DataObject) -> None:
     members = data.draw(member_lists())
     source = data.draw(written(members)).encode()
-    found = read_object(source)
     reference = pairs(source)
-    assert set(found.values) == {name for name, _ in reference}
-    for name in found.values:
-        start, end = found.span(name)
-        last = [value for key, value in reference if key == name][-1]
-        assert json.loads(source[start:end], object_pairs_hook=lambda inner: inner) == last
+    for found in read_both_ways(source):
+        assert set(found.values) == {name for name, _ in reference}
+        for name, raw in found.values.items():
+            start, end = found.span(name)
+            last = [value for key, value in reference if key == name][-1]
+            assert json.loads(source[start:end], object_pairs_hook=lambda inner: inner) == last
+            assert source[start:end] == bytes(raw) == source[start:end].strip()
 
 
 @given(data=st.data())
@@ -88,7 +97,8 @@ def test_names_that_repeat_are_named_however_they_are_spelt(data: st.DataObject)
     members = data.draw(member_lists())
     source = data.draw(written(members)).encode()
     keys = [name for name, _ in pairs(source)]
-    assert read_object(source).duplicates == {key for key in keys if keys.count(key) > 1}
+    for found in read_both_ways(source):
+        assert found.duplicates == {key for key in keys if keys.count(key) > 1}
 
 
 @given(data=st.data())
@@ -137,6 +147,8 @@ def test_a_value_that_begins_like_the_last_one_of_its_name_does_not_mislead_the_
 def test_what_is_not_one_plain_json_object_is_refused(source: bytes, problem: str) -> None:
     with pytest.raises(JsonError, match=problem):
         read_object(source)
+    with mock.patch.object(json_members, "_DICT_LIMIT", -1), pytest.raises(JsonError, match=problem):
+        read_object(source)
 
 
 def test_no_message_quotes_the_text() -> None:
@@ -146,11 +158,27 @@ def test_no_message_quotes_the_text() -> None:
         assert "secret" not in str(caught.value)
 
 
+@given(st.binary(max_size=40) | st.text('{}[]:,"\\ \n1eu0', max_size=40).map(str.encode))
+def test_a_large_body_is_refused_exactly_when_a_small_one_is(source: bytes) -> None:
+    try:
+        small = read_object(source)
+    except JsonError:
+        with mock.patch.object(json_members, "_DICT_LIMIT", -1), pytest.raises(JsonError):
+            read_object(source)
+    else:
+        assert [found.duplicates for found in read_both_ways(source)] == [small.duplicates] * 2
+
+
 @pytest.mark.parametrize("layout", ['{{"a{}":0', ' {{ "a{}":0'])
 def test_an_object_of_very_many_members_is_refused(layout: str) -> None:
     many = ",".join(f'"k{n}":0' for n in range(json_members.MAX_MEMBERS + 1))
     with pytest.raises(JsonError, match="more than 10000 members"):
         read_object((layout.format("") + "," + many + "}").encode())
+
+
+def test_ten_thousand_members_are_not_too_many() -> None:
+    source = ("{" + ",".join(f'"{n}":0' for n in range(json_members.MAX_MEMBERS)) + "}").encode()
+    assert all(len(found.values) == json_members.MAX_MEMBERS for found in read_both_ways(source))
 
 
 def test_an_object_that_repeats_one_name_very_often_is_refused() -> None:

@@ -5,11 +5,9 @@ Official clients pick exception class and retry by status and `type`, so both ar
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
 
-Family = Literal["anthropic", "openai"]
+from byline.apis.api import Family
 
 _encode = msgspec.json.Encoder().encode
 

@@ -33,7 +33,7 @@ class AnswerReader(Protocol):
 
 
 class AnswerMeter:
-    """The Meter of every API. An event over 8 MiB or a body over 64 MiB goes unread, and is counted."""
+    """The Meter of every API. An event over 32 MiB or a body over 64 MiB goes unread, and is counted."""
 
     __slots__ = ("_body", "_body_bytes", "_dropped", "_framer", "_max_body_bytes", "_reader", "_streaming")
 

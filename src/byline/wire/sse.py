@@ -7,7 +7,8 @@ costs a few scans of its bytes. Never changes what a client receives: this is a 
 from __future__ import annotations
 
 _BLANK_LINES = (b"\n\n", b"\r\n\r\n")
-MAX_EVENT_BYTES = 8 * 1024 * 1024
+MAX_EVENT_BYTES = 32 * 1024 * 1024
+"""Closing events repeat the whole answer, and an answer may hold several images."""
 
 
 class SseFramer:
