@@ -16,11 +16,10 @@ from byline.apis.usage_event_filter import UsageEventFilter
 from byline.gateway.drains import Drains
 from byline.gateway.error_reply import send_refusal
 from byline.gateway.exchange import Exchange, Reply, Tally
-from byline.gateway.http1.response import ResponseHead
+from byline.gateway.http1.response_head import ResponseHead
 from byline.gateway.metering import open_meter
 from byline.gateway.record import close_record
 from byline.gateway.refusals import Refused
-from byline.gateway.response_lines import end_to_end_lines
 from byline.gateway.upstream.connection import Lost, UpstreamConnection
 from byline.usage.record import Outcome, UsageRecord
 
@@ -101,10 +100,11 @@ class Attempt:
         )
         self._meter = open_meter(exchange.required_route, head)
         length = head.content_length
-        if exchange.hides_usage and head.status == 200 and _is_event_stream(head):
+        if exchange.hides_usage and head.status == 200 and head.is_event_stream:
             self._filter, length = UsageEventFilter(), None
         if exchange.reply is not None:
-            lines = end_to_end_lines(head, record.request_id)
+            lines = head.end_to_end_lines()
+            lines.append(b"x-byline-request-id: " + record.request_id.encode())
             exchange.reply.start(head.status, head.reason, lines, length)
 
     def on_answer_body(self, data: bytes) -> None:
@@ -243,10 +243,6 @@ class Attempt:
         if not keep_exchange:
             exchange.in_flight = None
         self._around.journal.append_end(record)
-
-
-def _is_event_stream(head: ResponseHead) -> bool:
-    return (head.get(b"content-type") or b"").startswith(b"text/event-stream")
 
 
 def _text(value: bytes | None) -> str | None:

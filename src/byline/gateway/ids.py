@@ -29,8 +29,9 @@ class TraceContext(msgspec.Struct, frozen=True, gc=False):
 def new_uuid7(epoch_s: float) -> str:
     """RFC 9562 version 7: the first 48 bits are milliseconds."""
     bits = _bits(74)
-    text = f"{int(epoch_s * 1000):012x}7{bits >> 62:03x}{0x8000_0000_0000_0000 | (bits & 0x3FFF_FFFF_FFFF_FFFF):016x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    stamp = int(epoch_s * 1000)
+    variant = 0x8000 | (bits >> 48) & 0x3FFF
+    return f"{stamp >> 16:08x}-{stamp & 0xFFFF:04x}-7{bits >> 62:03x}-{variant:04x}-{bits & 0xFFFF_FFFF_FFFF:012x}"
 
 
 def open_trace(traceparent: bytes | None) -> TraceContext:

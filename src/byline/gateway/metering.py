@@ -5,14 +5,14 @@ from __future__ import annotations
 import zlib
 
 from byline.apis.api import Buffer, Meter, Reading
-from byline.gateway.http1.response import ResponseHead
+from byline.gateway.http1.response_head import ResponseHead
 from byline.gateway.routes import Route
 
 MAX_DECODED_BYTES = 64 * 1024 * 1024
 
 
 def open_meter(route: Route, head: ResponseHead) -> Meter:
-    is_stream = head.status < 400 and (head.get(b"content-type") or b"").startswith(b"text/event-stream")
+    is_stream = head.status < 400 and head.is_event_stream
     meter = route.api.meter(streaming=is_stream)
     encoding = (head.get(b"content-encoding") or b"identity").lower()
     return meter if encoding == b"identity" else DecodingMeter(meter, encoding)

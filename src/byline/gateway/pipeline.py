@@ -77,7 +77,7 @@ class Pipeline:
         elif head.wants_upgrade:
             self.refuse(exchange, upgrade_required())
         else:
-            outcome = self._authenticator.authenticate(head.pairs(), reply.peer_address)
+            outcome = self._authenticator.authenticate(head.read, reply.peer_address)
             if not isinstance(outcome, Admission | Refusal):
                 return self._open_later(exchange, outcome)
             self._open_authenticated(exchange, outcome)

@@ -33,5 +33,5 @@ def read_request_claims(exchange: Exchange) -> Claims:
     facts = exchange.facts
     metadata_user_id = None if facts is None else facts.client_identifier
     return read_claims(
-        exchange.head.pairs(), metadata_user_id, {} if facts is None else facts.client_metadata
+        exchange.head.read, metadata_user_id, {} if facts is None else facts.client_metadata
     )

@@ -114,12 +114,16 @@ def explain_unserved(path: str) -> Refused:
     return Refused(404, "not_found", "no API is served at this path; see the gateway's allow_paths setting")
 
 
+def _has_anthropic_version(head: RequestHead) -> bool:
+    return any(field.name == b"anthropic-version" for field in head.fields)
+
+
 def _family_of_bare_path(head: RequestHead) -> Family:
     """Paths without a provider's prefix. Both families have /v1/models: their headers differ."""
     if head.line.path.startswith("/v1/messages"):
         return "anthropic"
     if head.line.path.startswith("/v1/models") and (
-        head.get(b"anthropic-version") is not None or head.get(b"x-api-key") is not None
+        head.get(b"x-api-key") is not None or _has_anthropic_version(head)
     ):
         return "anthropic"
     return "openai"

@@ -30,6 +30,8 @@ _HEADERS = {
     b"x-session-id": "session_id",  # opencode
     b"thread-id": "thread_id",  # Codex: the session's id, but for resumed sessions
 }
+CLAIM_HEADERS = frozenset(_HEADERS)
+"""The headers that `read_claims` looks at."""
 _CLIENT_METADATA = {
     "job": "job",
     "x-codex-installation-id": "device_id",

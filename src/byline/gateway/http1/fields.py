@@ -8,6 +8,7 @@ from enum import IntEnum
 import msgspec
 
 from byline.gateway.http1.errors import ProtocolError
+from byline.identity.claims import CLAIM_HEADERS
 
 # RFC 9110 section 5: token ":" OWS field-value OWS. No space before the colon, no obs-fold, no
 # control characters but tab: each of them is read differently by some parser.
@@ -47,6 +48,15 @@ _NEVER_PREFIXES = (b"x-byline-", b"x-forwarded-", b"x-auth-request-")
 _OWN_CREDENTIAL_ONLY = frozenset(
     {b"openai-organization", b"openai-project", b"anthropic-workspace-id", b"openai-safety-identifier"}
 )
+# Read by the gateway itself, though they travel on.
+_READ = CLAIM_HEADERS | {b"user-agent", b"x-stainless-retry-count"}
+# Decides where the body ends and what becomes of the connection; the rest of FRAMING is only replaced.
+_DECIDES_FRAMING = frozenset(
+    {
+        b"connection", b"content-encoding", b"content-length", b"expect", b"host", b"transfer-encoding",
+        b"upgrade",
+    }
+)  # fmt: skip
 _TRACE = frozenset({b"traceparent", b"tracestate", b"baggage"})
 
 
@@ -58,6 +68,8 @@ class Field(msgspec.Struct, frozen=True, gc=False):
     value: bytes
     line: bytes
     travel: int
+    is_read: bool
+    """Means something to the gateway, beyond being passed on or not."""
 
 
 def read_field(line: bytes, identity_headers: frozenset[bytes] = frozenset()) -> Field:
@@ -70,7 +82,8 @@ def read_field(line: bytes, identity_headers: frozenset[bytes] = frozenset()) ->
         raise ProtocolError(400, "malformed header line")
     name = match[1].lower()
     travel = Travel.NEVER if name in identity_headers else _travel(name)
-    return Field(name, match[2].rstrip(b" \t"), line, travel)
+    is_read = name in _DECIDES_FRAMING if travel == Travel.FRAMING else bool(travel) or name in _READ
+    return Field(name, match[2].rstrip(b" \t"), line, travel, is_read)
 
 
 def _travel(name: bytes) -> Travel:

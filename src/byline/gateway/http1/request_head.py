@@ -1,14 +1,14 @@
 """A request's head, read strictly: every ambiguous framing is refused (RFC 9112 sections 2 to 6).
 
 Real clients send the same lines with every request, so a line known from before costs one
-dictionary look-up. llhttp judges each head that holds a new line, and a head is accepted only where
-both readers agree. Lines that carry a credential are read each time and never kept.
+dictionary look-up. Lines that carry a credential are read each time and never kept. llhttp gives a
+second opinion on each head with a header name not seen before: both readers must agree.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import httptools
 import msgspec
@@ -17,10 +17,10 @@ from byline.gateway.http1.errors import ProtocolError
 from byline.gateway.http1.fields import Field, Travel, read_field
 
 MAX_FIELDS = 128
+MAX_TARGET_BYTES = 8192
 MAX_KEPT_REQUEST_LINES = 1024
 MAX_KEPT_LINES = 4096
 MAX_KEPT_LINE_BYTES = 1024
-MAX_TARGET_BYTES = 8192
 _REQUEST_LINE = re.compile(rb"([A-Z]{1,16}) (\S+) HTTP/1\.([01])")
 _TARGET = re.compile(rb"/[\x21\x22\x24-\x7e]*")  # origin-form, visible ASCII, no fragment
 _LENGTH = re.compile(rb"[0-9]{1,15}")
@@ -39,6 +39,9 @@ class RequestLine(msgspec.Struct, frozen=True, gc=False):
 class RequestHead(msgspec.Struct, gc=False):
     line: RequestLine
     fields: list[Field]
+    """Every header line, in order."""
+    read: list[tuple[bytes, bytes]]
+    """(lower-case name, value) of those that mean something to the gateway; framing aside."""
     content_length: int = 0
     chunked: bool = False
     keep_alive: bool = True
@@ -49,13 +52,11 @@ class RequestHead(msgspec.Struct, gc=False):
     """Header names that the client's Connection header declared hop-by-hop."""
 
     def get(self, name: bytes) -> bytes | None:
-        for field in self.fields:
-            if field.name == name:
-                return field.value
+        """The first of that name among `read`."""
+        for known, value in self.read:
+            if known == name:
+                return value
         return None
-
-    def pairs(self) -> list[tuple[bytes, bytes]]:
-        return [(field.name, field.value) for field in self.fields]
 
     @property
     def has_body(self) -> bool:
@@ -66,52 +67,50 @@ class RequestHeadReader:
     """Reads the head of requests; holds the caches of a worker."""
 
     def __init__(self, identity_headers: frozenset[bytes] = frozenset()) -> None:
+        """`identity_headers`: lower-case names by which a trusted proxy names the user."""
         self._identity_headers = identity_headers
         self._known: dict[bytes, Field] = {}
+        self._names: set[bytes] = set()
         self._lines: dict[bytes, RequestLine] = {}
 
     def read(self, head: bytes) -> RequestHead:
         """`head` runs from the request line to the last header line, without the empty line.
 
-        Raises ProtocolError(400, 417, 431, 501 or 505).
+        Raises ProtocolError(400, 414, 417, 431, 501 or 505).
         """
         lines = head.split(b"\r\n")
-        if len(lines) > MAX_FIELDS + 1:
+        first = lines.pop(0)
+        if len(lines) > MAX_FIELDS:
             raise ProtocolError(431, f"more than {MAX_FIELDS} header lines")
-        request_line = self._lines.get(lines[0]) or self._read_request_line(lines[0])
+        request_line = self._lines.get(first) or self._read_request_line(first)
         known = self._known.get
-        fields: list[Field] = []
-        vet = False
-        for line in lines[1:]:
-            field = known(line)
-            if field is None:
-                field = read_field(line, self._identity_headers)
-                vet = vet or field.travel != Travel.CREDENTIAL
-            fields.append(field)
-        if vet:
+        fields = [known(line) or self._read_line(line) for line in lines]
+        if not self._names.issuperset([field.name for field in fields]):
             self._vet(head, fields)
-        return _apply_framing(RequestHead(request_line, fields))
+        return _apply_framing(request_line, fields)
+
+    def _read_line(self, line: bytes) -> Field:
+        field = read_field(line, self._identity_headers)
+        if field.travel != Travel.CREDENTIAL and len(line) <= MAX_KEPT_LINE_BYTES:
+            if len(self._known) >= MAX_KEPT_LINES:
+                self._known.clear()
+            self._known[line] = field
+        return field
 
     def _vet(self, head: bytes, fields: Sequence[Field]) -> None:
-        """A second opinion on lines not seen before; afterwards they are known."""
-        seen: list[tuple[bytes, bytes]] = []
-        listener = _HeaderCollector(seen)
+        """llhttp's opinion of a head with names not seen before."""
+        collector = _HeaderCollector()
         try:
-            httptools.HttpRequestParser(listener).feed_data(head + b"\r\n\r\n")
+            httptools.HttpRequestParser(collector).feed_data(head + b"\r\n\r\n")
         except httptools.HttpParserUpgrade:
             pass  # answered with 426 further on
         except httptools.HttpParserError as error:
             raise ProtocolError(400, "malformed request head") from error
-        if seen != [(field.name, field.value) for field in fields]:
+        if collector.headers != [(field.name, field.value) for field in fields]:
             raise ProtocolError(400, "ambiguous request head")
-        self._keep(fields)
-
-    def _keep(self, fields: Sequence[Field]) -> None:
-        if len(self._known) + len(fields) > MAX_KEPT_LINES:
-            self._known.clear()
-        for field in fields:
-            if field.travel != Travel.CREDENTIAL and len(field.line) <= MAX_KEPT_LINE_BYTES:
-                self._known[field.line] = field
+        if len(self._names) > MAX_KEPT_LINES:
+            self._names.clear()
+        self._names.update(field.name for field in fields)
 
     def _read_request_line(self, line: bytes) -> RequestLine:
         match = _REQUEST_LINE.fullmatch(line)
@@ -130,11 +129,11 @@ class RequestHeadReader:
 
 
 class _HeaderCollector:
-    def __init__(self, seen: list[tuple[bytes, bytes]]) -> None:
-        self._seen = seen
+    def __init__(self) -> None:
+        self.headers: list[tuple[bytes, bytes]] = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._seen.append((name.lower(), value.rstrip(b" \t")))
+        self.headers.append((name.lower(), value.rstrip(b" \t")))
 
 
 def _bad_request_line(line: bytes) -> ProtocolError:
@@ -143,42 +142,33 @@ def _bad_request_line(line: bytes) -> ProtocolError:
     return ProtocolError(400, "malformed request line")
 
 
-def _apply_framing(head: RequestHead) -> RequestHead:
+def _apply_framing(request_line: RequestLine, fields: list[Field]) -> RequestHead:
     """Where the body ends, and whether the connection goes on. One reading or none."""
+    read: list[tuple[bytes, bytes]] = []
+    head = RequestHead(request_line, fields, read, keep_alive=request_line.minor == 1)
     hosts = lengths = 0
-    head.keep_alive = head.line.minor == 1
-    for field in head.fields:
-        if field.travel != Travel.FRAMING:
+    for field in fields:
+        if not field.is_read:
             continue
-        match field.name:
-            case b"content-length":
-                lengths += 1
-                head.content_length = _read_length(field.value)
-            case b"transfer-encoding":
-                _require_chunked(head, field.value)
-            case b"host":
-                hosts += 1
-            case b"connection":
-                _read_connection(head, field.value)
-            case b"expect":
-                _read_expect(head, field.value)
-            case b"upgrade":
-                head.wants_upgrade = True
-            case b"content-encoding":
-                _read_content_encoding(head, field.value)
-            case _:
-                pass
+        name = field.name
+        if field.travel != Travel.FRAMING:
+            read.append((name, field.value))
+        elif name == b"host":
+            hosts += 1
+        else:
+            lengths += name == b"content-length"
+            _FRAMING_READERS[name](head, field.value)
     if lengths > 1 or (lengths and head.chunked):
         raise ProtocolError(400, "more than one statement of the body's length")
-    if hosts != 1 and (hosts > 1 or head.line.minor == 1):
+    if hosts != 1 and (hosts > 1 or request_line.minor == 1):
         raise ProtocolError(400, "exactly one Host header is required")
     return head
 
 
-def _read_length(value: bytes) -> int:
+def _read_length(head: RequestHead, value: bytes) -> None:
     if _LENGTH.fullmatch(value) is None:
         raise ProtocolError(400, "malformed Content-Length")
-    return int(value)
+    head.content_length = int(value)
 
 
 def _require_chunked(head: RequestHead, value: bytes) -> None:
@@ -190,6 +180,8 @@ def _require_chunked(head: RequestHead, value: bytes) -> None:
 
 
 def _read_connection(head: RequestHead, value: bytes) -> None:
+    if value == b"keep-alive" and head.line.minor == 1:
+        return
     options = {option.strip().lower() for option in value.split(b",")} - {b""}
     if b"close" in options:
         head.keep_alive = False
@@ -208,3 +200,17 @@ def _read_content_encoding(head: RequestHead, value: bytes) -> None:
     if head.content_encoding:
         raise ProtocolError(415, "one Content-Encoding at most")
     head.content_encoding = value.lower() if value.lower() != b"identity" else b""
+
+
+def _note_upgrade(head: RequestHead, value: bytes) -> None:
+    head.wants_upgrade = True
+
+
+_FRAMING_READERS: dict[bytes, Callable[[RequestHead, bytes], None]] = {
+    b"connection": _read_connection,
+    b"content-encoding": _read_content_encoding,
+    b"content-length": _read_length,
+    b"expect": _read_expect,
+    b"transfer-encoding": _require_chunked,
+    b"upgrade": _note_upgrade,
+}

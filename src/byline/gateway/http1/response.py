@@ -1,34 +1,17 @@
-"""An upstream's answer, read by llhttp; anything doubtful about its framing is an error."""
+"""One connection's answers: heads read strictly, chunked bodies by llhttp, any doubt an error."""
 
 from __future__ import annotations
 
+from enum import Enum, auto
 from typing import Protocol
 
 import httptools
-import msgspec
+
+from byline.gateway.http1.response_head import AnswerFramingError, ResponseHead, read_response_head
 
 MAX_HEAD_BYTES = 262_144
 _BODYLESS = frozenset({204, 304})
-
-
-class ResponseHead(msgspec.Struct, gc=False):
-    status: int
-    reason: bytes
-    fields: list[tuple[bytes, bytes, bytes]]
-    """(lower-case name, value, name as sent), in order."""
-    content_length: int | None = None
-    chunked: bool = False
-    keep_alive: bool = True
-
-    def get(self, name: bytes) -> bytes | None:
-        for lower, value, _ in self.fields:
-            if lower == name:
-                return value
-        return None
-
-
-class AnswerFramingError(Exception):
-    """The upstream's bytes are not one clean HTTP/1.1 answer: never reuse its connection."""
+_CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
 class AnswerListener(Protocol):
@@ -37,97 +20,133 @@ class AnswerListener(Protocol):
     def on_answer_end(self) -> None: ...
 
 
-class ResponseReader:
-    """Reads one answer per request sent on a connection. Interim (1xx) answers are passed over."""
+class _Expects(Enum):
+    NOTHING = auto()
+    HEAD = auto()
+    SIZED_BODY = auto()
+    CHUNKED_BODY = auto()
+    BODY_UNTIL_CLOSE = auto()
 
-    def __init__(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
-        self._listener: AnswerListener | None = None
-        self._headless = False
-        self._fields: list[tuple[bytes, bytes, bytes]] = []
-        self._reason = b""
-        self._head: ResponseHead | None = None
-        self._head_bytes = 0
+
+class ResponseReader:
+    """Reads one answer per request sent. Interim (1xx) answers are passed over."""
+
+    def __init__(self, listener: AnswerListener) -> None:
+        self._listener = listener
+        self._expects = _Expects.NOTHING
+        self._to_head_request = False
+        self._partial = b""
+        self._left = 0
+        self._chunks: _ChunkReader | None = None
         self.clean = True
         """False once something came that belongs to no request."""
 
-    def expect(self, listener: AnswerListener, *, to_head_request: bool = False) -> None:
-        self._listener = listener
-        self._headless = to_head_request
-        self._head = None
-        self._head_bytes = 0
+    def expect(self, *, to_head_request: bool = False) -> None:
+        self._expects = _Expects.HEAD
+        self._to_head_request = to_head_request
 
     @property
     def until_close(self) -> bool:
         """The body of the answer under way ends where the connection does."""
-        head = self._head
-        return head is not None and not head.chunked and head.content_length is None
+        return self._expects is _Expects.BODY_UNTIL_CLOSE
 
     def feed(self, data: bytes) -> None:
         """Raises AnswerFramingError."""
-        if self._head is None:
-            self._head_bytes += len(data)
+        expects = self._expects
+        if expects is _Expects.HEAD:
+            data = self._take_head(self._partial + data if self._partial else data)
+            if not data:
+                return
+            expects = self._expects
+        if expects is _Expects.CHUNKED_BODY:
+            self._take_chunks(data)
+        elif expects is _Expects.SIZED_BODY:
+            self._take_sized(data)
+        elif expects is _Expects.BODY_UNTIL_CLOSE:
+            self._listener.on_answer_body(data)
+        else:
+            self.clean = False
+
+    def _take_head(self, data: bytes) -> bytes:
+        """Returns what follows the head."""
+        end = data.find(b"\r\n\r\n")
+        if end < 0:
+            if len(data) > MAX_HEAD_BYTES or b"\n" in data.replace(b"\r\n", b""):
+                raise AnswerFramingError("malformed answer")
+            self._partial = data
+            return b""
+        self._partial = b""
+        head = read_response_head(data[:end])
+        rest = data[end + 4 :]
+        if head.status >= 200:
+            self._begin_body(head)
+        elif head.status == 101:
+            raise AnswerFramingError("a switch of protocols nobody asked for")
+        elif rest:
+            return self._take_head(rest)
+        return rest
+
+    def _begin_body(self, head: ResponseHead) -> None:
+        if self._to_head_request or head.status in _BODYLESS:
+            head.chunked, head.content_length = False, 0
+        if head.chunked:
+            self._expects = _Expects.CHUNKED_BODY
+            self._chunks = _ChunkReader(self._listener)
+        elif head.content_length is None:
+            self._expects = _Expects.BODY_UNTIL_CLOSE
+            head.keep_alive = False
+        else:
+            self._expects = _Expects.SIZED_BODY
+            self._left = head.content_length
+        self._listener.on_answer_head(head)
+        if self._expects is _Expects.SIZED_BODY and self._left == 0:
+            self._end()
+
+    def _take_sized(self, data: bytes) -> None:
+        if len(data) > self._left:
+            self.clean = False
+            data = data[: self._left]
+        self._left -= len(data)
+        self._listener.on_answer_body(data)
+        if self._left == 0:
+            self._end()
+
+    def _take_chunks(self, data: bytes) -> None:
+        chunks = self._chunks
+        assert chunks is not None
+        chunks.feed(data)
+        if chunks.done:
+            self.clean = self.clean and not chunks.overrun
+            self._end()
+
+    def _end(self) -> None:
+        self._expects = _Expects.NOTHING
+        self._chunks = None
+        self._listener.on_answer_end()
+
+
+class _ChunkReader:
+    """llhttp, told that a chunked body comes."""
+
+    def __init__(self, listener: AnswerListener) -> None:
+        self.on_body = listener.on_answer_body
+        self.done = False
+        self.overrun = False
+        self._parser = httptools.HttpResponseParser(self)
+        self._parser.feed_data(_CHUNKED_HEAD)
+
+    def feed(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserCallbackError as error:
             raise error.__context__ or error from None
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            raise AnswerFramingError("malformed answer") from error
-        if self._head is None and self._head_bytes > MAX_HEAD_BYTES:
-            raise AnswerFramingError("the answer's head is too long")
-
-    # llhttp's callbacks
+            if not self.done:
+                raise AnswerFramingError("malformed chunks") from error
+            self.overrun = True
 
     def on_message_begin(self) -> None:
-        self._fields = []
-        self._reason = b""
-        if self._listener is None:
-            self.clean = False
-
-    def on_status(self, reason: bytes) -> None:
-        self._reason += reason
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._fields.append((name.lower(), value, name))
-
-    def on_headers_complete(self) -> None:
-        status = self._parser.get_status_code()
-        if self._listener is None or 100 <= status < 200:
-            return
-        head = ResponseHead(status, self._reason, self._fields)
-        _apply_framing(head, self._parser.should_keep_alive())
-        if self._headless or status in _BODYLESS:
-            head.content_length, head.chunked = 0, False
-        self._head = head
-        self._listener.on_answer_head(head)
-        if self._headless:
-            # llhttp doesn't know that the request was a HEAD and would wait for a body.
-            self.clean = False
-            self.on_message_complete()
-
-    def on_body(self, data: bytes) -> None:
-        if self._head is not None and self._listener is not None:
-            self._listener.on_answer_body(data)
+        self.overrun = self.done
 
     def on_message_complete(self) -> None:
-        if self._head is None:
-            return
-        listener, self._listener, self._head = self._listener, None, None
-        if listener is not None:
-            listener.on_answer_end()
-
-
-def _apply_framing(head: ResponseHead, keep_alive: bool) -> None:
-    """llhttp has refused contradictions; here it is only written down what it decided."""
-    for name, value, _ in head.fields:
-        if name == b"content-length":
-            if head.content_length is not None or not value.isdigit():
-                raise AnswerFramingError("ambiguous Content-Length")
-            head.content_length = int(value)
-        elif name == b"transfer-encoding":
-            if value.lower() != b"chunked" or head.chunked:
-                raise AnswerFramingError("unknown Transfer-Encoding")
-            head.chunked = True
-    if head.chunked and head.content_length is not None:
-        raise AnswerFramingError("ambiguous length")
-    head.keep_alive = keep_alive and (head.chunked or head.content_length is not None)
+        self.done = True

@@ -10,7 +10,8 @@ from typing import Protocol, cast
 
 import msgspec
 
-from byline.gateway.http1.response import AnswerFramingError, ResponseHead, ResponseReader
+from byline.gateway.http1.response import ResponseReader
+from byline.gateway.http1.response_head import AnswerFramingError, ResponseHead
 
 Clock = Callable[[], float]
 NEVER = float("inf")
@@ -57,7 +58,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._clock = clock
         self._transport: asyncio.Transport | None = None
         self._poll = select.poll()
-        self._reader = ResponseReader()
+        self._reader = ResponseReader(self)
         self._listener: AttemptListener | None = None
         self._answered = False
         self._reusable = True
@@ -150,7 +151,7 @@ class UpstreamConnection(asyncio.Protocol):
         assert self._listener is None
         self._listener = listener
         self._answered = False
-        self._reader.expect(self, to_head_request=to_head_request)
+        self._reader.expect(to_head_request=to_head_request)
         self.requests_sent += 1
         self.deadline = self._clock() + self._timeouts.first_byte_s
         self._transport.writelines([head, *body])
