@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -87,12 +88,35 @@ class Process:
             [sys.executable, "-c", script, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         assert self._process.stdout is not None
-        assert self._process.stdout.readline() == b"ready\n"
+        if self._process.stdout.readline() != b"ready\n":
+            _, errors = self._process.communicate()
+            pytest.fail(errors.decode())
 
     def kill(self) -> None:
         self._process.send_signal(signal.SIGKILL)
         _, errors = self._process.communicate()
         assert self._process.returncode == -signal.SIGKILL, errors.decode()
+
+    def clean(self) -> None:
+        if self._process.returncode is None:
+            self._process.kill()
+            self._process.communicate()
+
+
+Run = Callable[..., Process]
+
+
+@pytest.fixture
+def run() -> Iterator[Run]:
+    started: list[Process] = []
+
+    def start(script: str, *arguments: str) -> Process:
+        started.append(Process(script, *arguments))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.clean()
 
 
 class Books:
@@ -145,11 +169,11 @@ def said(name: str, rounds: int, books: Books, seen: list[str]) -> None:
     )
 
 
-def test_a_killed_writer_loses_nothing_that_was_sent(tmp_path: Path) -> None:
+def test_a_killed_writer_loses_nothing_that_was_sent(tmp_path: Path, run: Run) -> None:
     chance, books, journal = random.Random(SEED), Books(), tmp_path / "journal"
     drained: list[Drained] = []
     for turn in range(ROUNDS):
-        writer = Process(WRITER, str(journal), str(tmp_path / "seen"), f"{SEED}.{turn}")
+        writer = run(WRITER, str(journal), str(tmp_path / "seen"), f"{SEED}.{turn}")
         time.sleep(chance.random() * 0.15)  # the moment of the kill
         writer.kill()
         drained.append(drain_all(tmp_path, books.deliver))
@@ -160,13 +184,13 @@ def test_a_killed_writer_loses_nothing_that_was_sent(tmp_path: Path) -> None:
     said("writer killed", ROUNDS, books, seen)
 
 
-def test_killed_writers_and_drainers_lose_nothing_together(tmp_path: Path) -> None:
+def test_killed_writers_and_drainers_lose_nothing_together(tmp_path: Path, run: Run) -> None:
     chance, books, journal = random.Random(SEED + 1), Books(), tmp_path / "journal"
     kept = tmp_path / "kept"
     for turn in range(ROUNDS):
-        writer = Process(WRITER, str(journal), str(tmp_path / "seen"), f"{SEED}.{turn}")
+        writer = run(WRITER, str(journal), str(tmp_path / "seen"), f"{SEED}.{turn}")
         for _ in range(chance.randrange(1, 3)):
-            drainer = Process(DRAINER, str(journal), str(kept))
+            drainer = run(DRAINER, str(journal), str(kept))
             time.sleep(chance.random() * 0.1)  # the moment of the kill
             drainer.kill()
         writer.kill()
