@@ -252,6 +252,12 @@ def test_a_blocking_answer_is_read_whole(name: str, streaming: bool) -> None:
         )
 
 
+def test_a_stream_that_no_header_announced_is_read_as_one() -> None:
+    body = (CONVERSATIONS / "chat-usage-event.sse").read_bytes()
+    for pieces in ([body], single_bytes(body), [b": hello\n\n", body]):
+        assert read(chat_completions, pieces, streaming=False).output_tokens == 300
+
+
 @pytest.mark.parametrize("name", APIS)
 def test_a_blocking_answer_that_breaks_off_says_nothing(name: str) -> None:
     body, _ = BLOCKING[name]

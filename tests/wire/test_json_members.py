@@ -1,4 +1,4 @@
-"""Finding members, refusing what can be read two ways, and splicing."""
+"""Finding members, and refusing what can be read two ways."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.wire import json_members
-from byline.wire.json_members import Edit, JsonError, JsonObject, check_utf8, read_object, splice
+from byline.wire.json_members import JsonError, JsonObject, check_utf8, read_object
 
 scalars = (
     st.none()
@@ -202,27 +202,3 @@ def test_utf8_is_judged_as_python_judges_it(tail: bytes, padding: int) -> None:
 @pytest.mark.parametrize("at", range(16_380, 16_390))
 def test_a_character_across_two_pieces_is_no_error(at: int) -> None:
     check_utf8(b"x" * at + "🙂é".encode() * 10_000)
-
-
-@given(
-    st.binary(max_size=80), st.lists(st.tuples(st.integers(0, 80), st.integers(0, 80), st.binary(max_size=5)))
-)
-def test_a_splice_equals_cutting_and_joining(source: bytes, wanted: list[tuple[int, int, bytes]]) -> None:
-    edits: list[Edit] = []
-    expected, free = bytearray(source), len(source)
-    for first, second, text in sorted(wanted, reverse=True):
-        start, end = min(first, second), max(first, second)
-        if end <= free and end <= len(source):
-            edits.append(Edit(start, end, text))
-            expected[start:end] = text
-            free = start if start < end else start - 1
-    pieces, length = splice(source, edits)
-    assert b"".join(pieces) == bytes(expected)
-    assert length == len(expected)
-
-
-def test_a_splice_copies_nothing_of_the_source() -> None:
-    source = b"x" * 1000
-    pieces, _ = splice(source, [Edit(500, 501, b"y")])
-    assert [type(piece) for piece in pieces] == [memoryview, bytes, memoryview]
-    assert all(piece.obj is source for piece in pieces if isinstance(piece, memoryview))

@@ -6,7 +6,7 @@ from copy import copy
 
 import msgspec
 
-from byline.apis import anthropic_usage, request, values
+from byline.apis import anthropic_usage, request, stamping, values
 from byline.apis.api import ApiName, Buffer, Meter, Reading, RequestFacts, Stamped
 from byline.apis.meter import AnswerMeter
 from byline.apis.values import Members
@@ -36,7 +36,7 @@ def stamp(
     ask_for_usage: bool = False,
 ) -> Stamped:
     """The body with `metadata.user_id` set; other members of `metadata` stay."""
-    return request.stamp(
+    return stamping.stamp(
         facts, _LAYOUT, identifier, overwrite_other_field=overwrite_other_field, ask_for_usage=ask_for_usage
     )
 

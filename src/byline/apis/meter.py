@@ -11,6 +11,7 @@ from typing import Protocol
 from byline.apis.api import Buffer, Reading
 from byline.wire.sse import MAX_EVENT_BYTES, SseFramer, parse_event, with_lf
 
+_EVENT_OPENINGS = (b"d", b"e", b":")
 MAX_BODY_BYTES = 64 * 1024 * 1024
 
 
@@ -35,7 +36,16 @@ class AnswerReader(Protocol):
 class AnswerMeter:
     """The Meter of every API. An event over 32 MiB or a body over 64 MiB goes unread, and is counted."""
 
-    __slots__ = ("_body", "_body_bytes", "_dropped", "_framer", "_max_body_bytes", "_reader", "_streaming")
+    __slots__ = (
+        "_body",
+        "_body_bytes",
+        "_dropped",
+        "_expects_stream",
+        "_framer",
+        "_max_body_bytes",
+        "_reader",
+        "_streaming",
+    )
 
     def __init__(
         self,
@@ -46,7 +56,8 @@ class AnswerMeter:
         max_body_bytes: int = MAX_BODY_BYTES,
     ) -> None:
         self._reader = reader
-        self._streaming: bool | None = None if streaming else False
+        self._streaming: bool | None = None
+        self._expects_stream = streaming
         self._framer = SseFramer(max_event_bytes)
         self._max_body_bytes = max_body_bytes
         self._body: list[bytes] = []
@@ -81,10 +92,9 @@ class AnswerMeter:
 
     def _begin_or_gather(self, data: bytes) -> None:
         if self._streaming is None:
-            # A stream that was refused comes back as a JSON body, and no event starts with a brace.
             data = data.lstrip()
             if data:
-                self._streaming = not data.startswith(b"{")
+                self._streaming = _is_stream(data, self._expects_stream)
                 self.feed(data)
         elif data and not self._dropped:
             self._gather(data)
@@ -100,3 +110,11 @@ class AnswerMeter:
         for event in with_lf(events).split(b"\n\n"):
             if event and self._reader.wants(event):
                 self._reader.read_event(*parse_event(event))
+
+
+def _is_stream(opening: bytes, expected: bool) -> bool:
+    """Refused streams come back as JSON, and some servers stream without saying so in a header.
+
+    No event begins with a brace, and no JSON body as `data:`, `event:` or a comment does.
+    """
+    return not opening.startswith(b"{") if expected else opening.startswith(_EVENT_OPENINGS)

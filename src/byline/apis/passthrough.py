@@ -58,7 +58,8 @@ class Passthrough:
         return Stamped([facts.body] if facts.body else [], len(facts.body))
 
     def meter(self, *, streaming: bool) -> Meter:
-        return AnswerMeter(_ErrorReader(), streaming=streaming, max_body_bytes=_MAX_ERROR_BYTES)
+        limit = _MAX_ERROR_BYTES
+        return AnswerMeter(_ErrorReader(), streaming=streaming, max_event_bytes=limit, max_body_bytes=limit)
 
 
 class _ErrorReader:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 
-from byline.apis import openai_usage, request, values
+from byline.apis import openai_usage, request, stamping, values
 from byline.apis.api import ApiName, Buffer, Meter, Reading, RequestFacts, Stamped
 from byline.apis.meter import AnswerMeter
 from byline.apis.values import Members
@@ -38,7 +38,7 @@ def stamp(
     ask_for_usage: bool = False,
 ) -> Stamped:
     """The body with `safety_identifier` set."""
-    return request.stamp(
+    return stamping.stamp(
         facts, _LAYOUT, identifier, overwrite_other_field=overwrite_other_field, ask_for_usage=ask_for_usage
     )
 

@@ -1,7 +1,6 @@
 """The members of one JSON object: their raw values, where each stands, and which names repeat.
 
-Finds the exact byte range of a member without turning values into Python objects, so that a splice
-changes that member and nothing else. Refuses what parsers are known to read differently (byte-order
+Finds the exact byte range of a member without turning values into Python objects. Refuses what parsers are known to read differently (byte-order
 marks, broken UTF-8, lone surrogates). Says which names repeat; whether that matters is the caller's
 decision. Knows no API and no field names.
 """
@@ -10,7 +9,6 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Sequence
 
 import msgspec
 
@@ -237,32 +235,3 @@ def _value_length(rest: memoryview) -> int:
             return int(found[1]) - 1  # it counts the character it stopped at
         raise JsonError(f"is not valid JSON: {_explain(error)}") from None
     raise JsonError("is not valid JSON: it ends early")
-
-
-class Edit(msgspec.Struct, frozen=True):
-    """Puts `text` in the place of `source[start:end]`."""
-
-    start: int
-    end: int
-    text: bytes
-
-
-def splice(source: bytes, edits: Sequence[Edit]) -> tuple[list[bytes | memoryview], int]:
-    """The edited text as pieces in order, with its length. Edits don't overlap; views stay views."""
-    view, at, length = memoryview(source), 0, len(source)
-    pieces: list[bytes | memoryview] = []
-    if len(edits) > 1:
-        edits = sorted(edits, key=_start)
-    for edit in edits:
-        if edit.start > at:
-            pieces.append(view[at : edit.start])
-        pieces.append(edit.text)
-        at = edit.end
-        length += len(edit.text) - (edit.end - edit.start)
-    if at < len(source):
-        pieces.append(view[at:])
-    return pieces, length
-
-
-def _start(edit: Edit) -> int:
-    return edit.start
