@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -78,6 +78,8 @@ REPORTS: Final[dict[str, Report]] = {
 
 class Sample(msgspec.Struct, frozen=True):
     answer_ms: float
+    cpu_ms: float
+    """Of all threads: what stands even when others use the machine."""
     rows: int
     rss_mb: float
 
@@ -86,6 +88,7 @@ class Timing(msgspec.Struct, frozen=True):
     report: str
     p50_ms: float
     p95_ms: float
+    cpu_ms: float
     rows: int
     rss_mb: float
 
@@ -129,7 +132,7 @@ def measure(path: Path, rows: int, samples: int, only: str = "") -> Outcome:
     largest = max(timing.rss_mb for timing in reports)
     return Outcome(
         rows=rows,
-        file_mb=path.stat().st_size / 1e6,
+        file_mb=round(path.stat().st_size / 1e6, 1),
         fill_s=round(filled_s, 1),
         samples=samples,
         reports=reports,
@@ -140,20 +143,29 @@ def measure(path: Path, rows: int, samples: int, only: str = "") -> Outcome:
 
 
 def _ask(path: Path, report: Report) -> Sample:
-    started = time.perf_counter()
+    started, cpu_started = time.perf_counter(), time.process_time()
     ledger = DuckDBLedger(DuckDBOptions(path=path))
     table = ledger.report(report)
     answer_ms = (time.perf_counter() - started) * 1000
+    cpu_ms = (time.process_time() - cpu_started) * 1000
     ledger.close()
-    return Sample(answer_ms, len(table.rows), _rss_mb())
+    return Sample(round(answer_ms, 1), round(cpu_ms, 1), len(table.rows), round(_rss_mb(), 1))
 
 
 def _timing(path: Path, name: str, samples: int) -> Timing:
     found = [_sample(path, name) for _ in range(samples + 1)][1:]  # the first fills the page cache
     times = [sample.answer_ms for sample in found]
     p50, p95 = _percentile(times, 50), _percentile(times, 95)
-    _say(f"{name}: p50 {p50:,.0f} ms, p95 {p95:,.0f} ms, {found[0].rows:,} rows")
-    return Timing(name, p50, p95, found[0].rows, max(sample.rss_mb for sample in found))
+    cpu = _percentile([sample.cpu_ms for sample in found], 50)
+    _say(f"{name}: p50 {p50:,.0f} ms, p95 {p95:,.0f} ms, cpu {cpu:,.0f} ms, {found[0].rows:,} rows")
+    return Timing(
+        report=name,
+        p50_ms=round(p50, 1),
+        p95_ms=round(p95, 1),
+        cpu_ms=round(cpu, 1),
+        rows=found[0].rows,
+        rss_mb=max(sample.rss_mb for sample in found),
+    )
 
 
 def _sample(path: Path, name: str) -> Sample:
@@ -174,7 +186,7 @@ def _ingest(path: Path) -> Ingest:
         rows_per_s=round(BATCH * len(batches) / sum(first)),
         replayed_rows_per_s=round(BATCH * len(batches) / sum(again)),
         batch_p95_ms=round(_percentile(first, 95) * 1000, 1),
-        rss_mb=_rss_mb(),
+        rss_mb=round(_rss_mb(), 1),
     )
 
 
@@ -221,7 +233,7 @@ def _say(text: str) -> None:
 
 
 @contextmanager
-def _store(given: Path | None) -> Iterator[Path]:
+def _store(given: Path | None) -> Generator[Path]:
     if given:
         yield given
         return

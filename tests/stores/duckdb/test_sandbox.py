@@ -147,7 +147,7 @@ def test_files_in_the_outbox_are_out_of_reach_too(ledger: DuckDBLedger) -> None:
 
 def test_without_the_first_wall_the_others_hold(ledger: DuckDBLedger, directory: Path) -> None:
     """DuckDB itself refuses files, settings and writes, whatever the check of the statement missed."""
-    cursor = ledger._cursor()  # pyright: ignore[reportPrivateUsage]
+    cursor = ledger._database.cursor()  # pyright: ignore[reportPrivateUsage]
     for text in (
         f"SELECT * FROM read_text('{directory / 'secret.csv'}')",
         f"COPY (SELECT 1) TO '{directory / 'out'}'",

@@ -48,6 +48,9 @@ def connect(options: DuckDBOptions) -> duckdb.DuckDBPyConnection:
         connection.execute("SET GLOBAL TimeZone = 'UTC'")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
+    # Only now is nobody else at work in there.
+    for left_behind in options.outbox.iterdir():
+        left_behind.unlink()
     options.path.chmod(0o600)
     return connection
 
@@ -90,7 +93,7 @@ def query_errors() -> Generator[None]:
     """Questions: what is wrong with the question is a QueryError, the rest LedgerUnavailable."""
     try:
         yield
-    except (duckdb.OperationalError, duckdb.InternalError) as error:
+    except (duckdb.OperationalError, duckdb.InternalError, duckdb.FatalException) as error:
         raise LedgerUnavailable(f"the ledger refused the work: {first_line(error)}") from error
     except duckdb.Error as error:
         raise QueryError(str(error)) from error

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import duckdb
-
 from byline.stores.duckdb import ingest, repricing, schema, user_sql
-from byline.stores.duckdb.connection import DuckDBOptions, connect, insert_errors, query_errors, unavailable
+from byline.stores.duckdb.connection import DuckDBOptions, insert_errors, query_errors, unavailable
 from byline.stores.duckdb.copies import backup, export
+from byline.stores.duckdb.database import Database
 from byline.stores.duckdb.dialect import DuckDBDialect
 from byline.usage.batches import first_of_each, last_word_of_each
 from byline.usage.columns import EVENT_COLUMNS, PRIVILEGED_PREFIX, USAGE_COLUMNS, USAGE_DEFAULTS
 from byline.usage.ledger import (
     ExportQuery,
-    LedgerUnavailable,
     Progress,
     Report,
     RepriceQuery,
@@ -61,11 +58,8 @@ class DuckDBLedger:
         self._options = options
         self._now = now
         self._dialect = DuckDBDialect()
-        self._connection = connect(options)
-        self._writing = threading.Lock()
         self._events = _events_target(privileged)
-        with unavailable():
-            schema.migrate(self._connection, privileged)
+        self._database = Database(options, lambda connection: schema.migrate(connection, privileged))
 
     def insert_usage(self, rows: Sequence[UsageRecord]) -> int:
         return self._insert(_USAGE, last_word_of_each(rows))
@@ -76,14 +70,14 @@ class DuckDBLedger:
     def _insert(self, target: ingest.Target, rows: Sequence[object]) -> int:
         if not rows:
             return 0
-        with self._writing, insert_errors():
-            return ingest.insert(self._connection, target, rows)
+        with self._database.writing() as connection, insert_errors():
+            return ingest.insert(connection, target, rows)
 
     def report(self, query: Report) -> Table:
         planned = plan(query, self._dialect, self._now())
-        cursor = self._cursor()
+        cursor = self._database.cursor()
         try:
-            with query_errors():
+            with self._database.watched(), query_errors():
                 return planned.shape(cursor.execute(planned.sql, dict(planned.parameters)).fetchall())
         finally:
             cursor.close()
@@ -95,31 +89,25 @@ class DuckDBLedger:
         return self.report(query)
 
     def sql(self, text: str, limits: SqlLimits) -> Table:
-        return user_sql.run(self._cursor(), text, limits)
+        with self._database.watched():
+            return user_sql.run(self._database.cursor(), text, limits)
 
     def export(self, query: ExportQuery, progress: Progress | None = None) -> Path:
-        return export(self._cursor(), query, self._options.outbox, self._now(), progress)
+        return export(self._database.cursor(), query, self._options.outbox, self._now(), progress)
 
     def backup(self, target: Path, progress: Progress | None = None) -> None:
-        with self._writing, unavailable():
-            backup(self._connection, self._options, target, progress)
+        with self._database.writing() as connection, unavailable():
+            backup(connection, self._options, target, progress)
 
     def rows_to_price(self, query: RepriceQuery) -> Iterator[Sequence[UsageRecord]]:
-        return repricing.rows(self._cursor(), query, self._now())
+        return repricing.rows(self._database.cursor(), query, self._now())
 
     def update_costs(self, rows: Sequence[UsageRecord]) -> int:
-        with self._writing, unavailable():
-            return repricing.update(self._connection, rows)
+        with self._database.writing() as connection, unavailable():
+            return repricing.update(connection, rows)
 
     def close(self) -> None:
-        with self._writing:
-            self._connection.close()
-
-    def _cursor(self) -> duckdb.DuckDBPyConnection:
-        try:
-            return self._connection.cursor()
-        except duckdb.Error as error:
-            raise LedgerUnavailable("the ledger is closed") from error
+        self._database.close()
 
 
 def _events_target(privileged: Sequence[str]) -> ingest.Target:
