@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -72,7 +71,7 @@ class GatewayProcess:
 
     def stop(self) -> None:
         """Asks it to finish, then insists. Raises GatewayFailed if it had to insist."""
-        process = self._process
+        process, self._process = self._process, None
         if process is None:
             return
         process.terminate()
@@ -83,14 +82,14 @@ class GatewayProcess:
                 f"the gateway did not stop within {STOP_S:.0f} s{self._last_words()}"
             ) from None
         finally:
-            self._process = None
-            self._kill_rest(process)
+            process.kill()  # the processes it supervises die with it
+            process.wait()
 
     def __enter__(self) -> Self:
         try:
             self.start()
         except BaseException:
-            self._abandon()
+            self.stop()
             raise
         return self
 
@@ -113,17 +112,3 @@ class GatewayProcess:
     def _last_words(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines()[-15:]
         return "; its last words:\n" + "\n".join(lines) if lines else ""
-
-    def _abandon(self) -> None:
-        if self._process is not None:
-            self._process.terminate()
-            self._kill_rest(self._process)
-
-    def _kill_rest(self, process: subprocess.Popen[bytes]) -> None:
-        """Whatever is left of its session, the supervisor's children included."""
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return
-        finally:
-            process.wait()

@@ -37,7 +37,7 @@ class Newsroom:
         """One evening: some forty requests."""
         self._interview()
         self._liveblog()
-        self._claim_to_be_nadia()
+        self.claim_to_be_nadia()
         asyncio.run(self._nightly_jobs())
 
     def _interview(self) -> None:
@@ -76,7 +76,7 @@ class Newsroom:
                             pass
                 gpt.responses.create(model=GPT, input="Sum up the count so far.", extra_headers=_JOB)
 
-    def _claim_to_be_nadia(self) -> None:
+    def claim_to_be_nadia(self) -> None:
         """Omar's program sends another user's name in the provider's own field."""
         with self._claude(OMAR.username) as claude:
             claude.messages.create(
