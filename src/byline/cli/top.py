@@ -14,7 +14,7 @@ from byline.cli.output import ConfigOption, Format, FormatOption, write
 from byline.cli.reading import WhereOption, parse_by, parse_where, reading
 from byline.cli.report_table import console, rendered
 from byline.cli.times import TzOption, parse_span, parse_zone
-from byline.usage.ledger import IncidentQuery, LedgerReader, Table
+from byline.usage.ledger import IncidentQuery, LedgerUnavailable, Table
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -42,18 +42,19 @@ def top(
     """The heaviest users and jobs of the last minutes, live."""
     groups, filters, zone, span = parse_by(by), parse_where(where), parse_zone(tz), parse_span(window)
 
-    def look(ledger: LedgerReader) -> tuple[datetime, Table]:
-        now = datetime.now(UTC)
-        query = IncidentQuery(by=groups, since=now - span, until=now, where=filters, limit=limit)
-        return now, _with_rate(ledger.report(query), span)
+    def look() -> tuple[datetime, Table]:
+        """Opens the ledger each time, so that a server may start, stop and restart meanwhile."""
+        with reading(config) as (ledger, _):
+            now = datetime.now(UTC)
+            query = IncidentQuery(by=groups, since=now - span, until=now, where=filters, limit=limit)
+            return now, _with_rate(ledger.report(query), span)
 
-    with reading(config) as (ledger, _):
-        if format is not Format.table:
-            write(look(ledger)[1], format)
-        elif once:
-            console().print(_screen(*look(ledger), window, zone))
-        else:
-            _refresh(lambda: _screen(*look(ledger), window, zone), interval)
+    if format is not Format.table:
+        write(look()[1], format)
+    elif once:
+        console().print(_screen(*look(), window, zone))
+    else:
+        _refresh(lambda: _screen(*look(), window, zone), interval)
 
 
 def _with_rate(table: Table, span: timedelta) -> Table:
@@ -77,8 +78,12 @@ def _screen(now: datetime, table: Table, window: str, zone: tzinfo) -> RichTable
 
 def _refresh(draw: Callable[[], RichTable], interval_s: float) -> None:
     from rich.live import Live
+    from rich.text import Text
 
     with suppress(KeyboardInterrupt), Live(console=console(), screen=True, auto_refresh=False) as live:
         while True:
-            live.update(draw(), refresh=True)
+            try:
+                live.update(draw(), refresh=True)
+            except LedgerUnavailable as error:
+                live.update(Text(f"Waiting: {error}"), refresh=True)
             time.sleep(interval_s)
