@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 MAKEFLAGS += --no-print-directory
 
-.PHONY: demo test check docs clean bench crash outage
+.PHONY: demo test check docs clean bench bench-ledger crash outage
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -17,6 +17,7 @@ help:
 	@echo "make check   lint, formatting, types, import contracts"
 	@echo "make docs    write the generated reference pages anew"
 	@echo "make bench   CPU and latency of the gateway beside nginx (needs gcc and nginx; BENCH_ARGS)"
+	@echo "make bench-ledger  every report over 10 million rows, each in a fresh process (LEDGER_ARGS)"
 	@echo "make crash   kill every process under load, 100 times, and count the rows (CRASH_ARGS)"
 	@echo "make outage  take store and disk away under load, and count the rows (OUTAGE_ARGS)"
 	@echo "make clean   remove .venv, caches and build results"
@@ -39,6 +40,9 @@ docs: $(VENV)/demo.stamp
 # Flags: BENCH_ARGS="--rounds 1 --loads 2KB", CRASH_ARGS=..., OUTAGE_ARGS=...
 bench: $(VENV)/demo.stamp
 	@$(BIN)/python -m benchmarks.data_plane $(BENCH_ARGS)
+
+bench-ledger: $(VENV)/demo.stamp
+	@$(BIN)/python -m benchmarks.ledger --rows 10000000 $(LEDGER_ARGS)
 
 crash: $(VENV)/demo.stamp
 	@$(BIN)/python -m benchmarks.crash $(CRASH_ARGS)
