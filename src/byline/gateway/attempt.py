@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from byline.apis.api import Meter
+from byline.apis.api import Meter, Reading
 from byline.apis.usage_event_filter import UsageEventFilter
 from byline.gateway.drains import Drains
 from byline.gateway.error_reply import send_refusal
@@ -91,12 +91,12 @@ class Attempt:
     # the upstream's side
 
     def on_answer_head(self, head: ResponseHead) -> None:
-        exchange, record = self._exchange, self._record
+        exchange, record, read = self._exchange, self._record, head.read
         self._began = True
         record.http_status = head.status
-        record.upstream_request_id = _text(head.get(b"request-id") or head.get(b"x-request-id"))
+        record.upstream_request_id = _text(read.get(b"request-id") or read.get(b"x-request-id"))
         record.provider_organization = _text(
-            head.get(b"anthropic-organization-id") or head.get(b"openai-organization")
+            read.get(b"anthropic-organization-id") or read.get(b"openai-organization")
         )
         self._meter = open_meter(exchange.required_route, head)
         length = head.content_length
@@ -135,7 +135,8 @@ class Attempt:
         if self._meter is not None:
             self._meter.finish()
         reply, self._exchange.reply = self._exchange.reply, None
-        self._settle("client_disconnect" if reply is None else self._outcome())
+        reading = self._meter.reading() if self._meter is not None else None
+        self._settle("client_disconnect" if reply is None else self._outcome(reading), reading)
         if reply is not None:
             self._write_held_back(reply)
             reply.end()
@@ -206,9 +207,9 @@ class Attempt:
         if self._connection is not None:
             self._connection.abort()
 
-    def _outcome(self) -> Outcome:
+    def _outcome(self, reading: Reading | None) -> Outcome:
         status = self._record.http_status or 0
-        error_type = self._meter.reading().error_type if self._meter is not None else None
+        error_type = reading.error_type if reading is not None else None
         if status < 400 and error_type is None:
             return "ok"
         if self._record.error_type is None:
@@ -227,12 +228,15 @@ class Attempt:
             kind = "timeout" if status == 504 else "upstream"
             send_refusal(reply, exchange.family, Refused(status, kind, message), self._record.request_id)
 
-    def _settle(self, outcome: Outcome, *, keep_exchange: bool = False) -> None:
+    def _settle(
+        self, outcome: Outcome, reading: Reading | None = None, *, keep_exchange: bool = False
+    ) -> None:
         """Once per attempt: the row is closed and journalled."""
         self._over = True
         self._around.drains.end(self)
         exchange, record = self._exchange, self._record
-        reading = self._meter.reading() if self._meter is not None else None
+        if reading is None and self._meter is not None:
+            reading = self._meter.reading()
         close_record(record, exchange, reading, outcome)
         if not exchange.required_route.api.identity_field:
             record.usage_complete = None

@@ -80,7 +80,7 @@ class Exchange:
         now = clock.wall()
         self.started_at = datetime.fromtimestamp(now, UTC)
         self.exchange_id = new_uuid7(now)
-        self.trace: TraceContext = open_trace(head.get(b"traceparent"))
+        self.trace: TraceContext = open_trace(self.exchange_id, head.get(b"traceparent"))
         self.reply: Reply | None = reply
         """None once answered, or once the client has gone."""
         self.in_flight: InFlight | None = None

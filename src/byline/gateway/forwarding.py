@@ -51,6 +51,7 @@ class Forwarder:
         for name in _CARRIED_OVER:
             setattr(record, name, getattr(first, name))
         record.request_id, record.attempt = new_uuid7(exchange.clock.wall()), first.attempt + 1
+        record.span_id = record.request_id.replace("-", "")[16:]
         self.forward(exchange, reuse=False)
 
     def _send(self, exchange: Exchange, attempt: Attempt, reuse: bool) -> None:

@@ -34,10 +34,14 @@ def new_uuid7(epoch_s: float) -> str:
     return f"{stamp >> 16:08x}-{stamp & 0xFFFF:04x}-7{bits >> 62:03x}-{variant:04x}-{bits & 0xFFFF_FFFF_FFFF:012x}"
 
 
-def open_trace(traceparent: bytes | None) -> TraceContext:
-    """W3C trace context, level 1. A malformed or all-zero parent starts a new trace."""
-    span_id = f"{_bits(64) | 1:016x}"
+def open_trace(request_id: str, traceparent: bytes | None) -> TraceContext:
+    """W3C trace context, level 1, for a request id made by `new_uuid7`.
+
+    The span id is the random end of the request id; without a parent the trace id is the whole of it,
+    so that spans and rows name each other. A malformed or all-zero parent starts a new trace.
+    """
+    hexadecimal = request_id.replace("-", "")
     match = _TRACEPARENT.match(traceparent) if traceparent else None
     if match is None or match[1] == b"ff" or not match[2].strip(b"0") or not match[3].strip(b"0"):
-        return TraceContext(f"{_bits(128) | 1:032x}", span_id, None, None)
-    return TraceContext(match[2].decode(), span_id, match[3].decode(), bool(int(match[4], 16) & 1))
+        return TraceContext(hexadecimal, hexadecimal[16:], None, None)
+    return TraceContext(match[2].decode(), hexadecimal[16:], match[3].decode(), bool(int(match[4], 16) & 1))

@@ -14,7 +14,7 @@ MAX_DECODED_BYTES = 64 * 1024 * 1024
 def open_meter(route: Route, head: ResponseHead) -> Meter:
     is_stream = head.status < 400 and head.is_event_stream
     meter = route.api.meter(streaming=is_stream)
-    encoding = (head.get(b"content-encoding") or b"identity").lower()
+    encoding = head.read.get(b"content-encoding", b"identity").lower()
     return meter if encoding == b"identity" else DecodingMeter(meter, encoding)
 
 

@@ -32,6 +32,4 @@ def read_body(exchange: Exchange, body: bytes, max_body_bytes: int) -> RequestFa
 def read_request_claims(exchange: Exchange) -> Claims:
     facts = exchange.facts
     metadata_user_id = None if facts is None else facts.client_identifier
-    return read_claims(
-        exchange.head.read, metadata_user_id, {} if facts is None else facts.client_metadata
-    )
+    return read_claims(exchange.head.read, metadata_user_id, {} if facts is None else facts.client_metadata)

@@ -12,10 +12,6 @@ from byline.gateway.exchange import Exchange
 from byline.identity.model import Attribution
 from byline.usage.record import Outcome, UsageRecord
 
-_READ_FROM_ANSWER = tuple(
-    name for name in Reading.__struct_fields__ if name not in {"complete", "error_type", "raw_usage"}
-)
-
 
 def open_record(exchange: Exchange, gateway_id: str) -> UsageRecord:
     """All that is known of an exchange so far; a row is complete only with `close_record`."""
@@ -73,16 +69,31 @@ def close_record(record: UsageRecord, exchange: Exchange, reading: Reading | Non
     record.duration_ms = round((clock.monotonic() - exchange.accepted_at) * 1000, 3)
     if reading is None:
         return
-    for name in _READ_FROM_ANSWER:
-        value = getattr(reading, name)
-        if value is not None:
-            setattr(record, name, value)
-    record.input_tokens = reading.input_tokens
+    _copy_reading(record, reading)
     record.usage_complete = reading.complete
     if reading.error_type is not None:
         record.error_type = reading.error_type
     if reading.raw_usage is not None:
         record.raw_usage = msgspec.Raw(reading.raw_usage)
+
+
+def _copy_reading(record: UsageRecord, reading: Reading) -> None:
+    record.response_id = reading.response_id
+    record.model_reported = reading.model_reported
+    record.finish_reason = reading.finish_reason
+    record.input_tokens = reading.input_tokens
+    record.input_uncached_tokens = reading.input_uncached_tokens
+    record.cache_read_tokens = reading.cache_read_tokens
+    record.cache_write_tokens = reading.cache_write_tokens
+    record.cache_write_5m_tokens = reading.cache_write_5m_tokens
+    record.cache_write_1h_tokens = reading.cache_write_1h_tokens
+    record.output_tokens = reading.output_tokens
+    record.reasoning_tokens = reading.reasoning_tokens
+    record.web_search_requests = reading.web_search_requests
+    record.iterations = reading.iterations
+    record.service_tier = reading.service_tier
+    record.speed = reading.speed
+    record.inference_geo = reading.inference_geo
 
 
 def _retry_count(value: bytes | None) -> int | None:

@@ -71,6 +71,7 @@ class RequestHeadReader:
         self._identity_headers = identity_headers
         self._known: dict[bytes, Field] = {}
         self._names: set[bytes] = set()
+        self._has_new_name = False
         self._lines: dict[bytes, RequestLine] = {}
 
     def read(self, head: bytes) -> RequestHead:
@@ -85,20 +86,23 @@ class RequestHeadReader:
         request_line = self._lines.get(first) or self._read_request_line(first)
         known = self._known.get
         fields = [known(line) or self._read_line(line) for line in lines]
-        if not self._names.issuperset([field.name for field in fields]):
+        if self._has_new_name:
             self._vet(head, fields)
         return _apply_framing(request_line, fields)
 
     def _read_line(self, line: bytes) -> Field:
         field = read_field(line, self._identity_headers)
-        if field.travel != Travel.CREDENTIAL and len(line) <= MAX_KEPT_LINE_BYTES:
+        if field.name not in self._names:
+            self._has_new_name = True
+        elif field.travel != Travel.CREDENTIAL and len(line) <= MAX_KEPT_LINE_BYTES:
             if len(self._known) >= MAX_KEPT_LINES:
                 self._known.clear()
             self._known[line] = field
         return field
 
     def _vet(self, head: bytes, fields: Sequence[Field]) -> None:
-        """llhttp's opinion of a head with names not seen before."""
+        """llhttp's opinion of a head with names not seen before. No line is kept before it was given."""
+        self._has_new_name = False
         collector = _HeaderCollector()
         try:
             httptools.HttpRequestParser(collector).feed_data(head + b"\r\n\r\n")
@@ -147,9 +151,7 @@ def _apply_framing(request_line: RequestLine, fields: list[Field]) -> RequestHea
     read: list[tuple[bytes, bytes]] = []
     head = RequestHead(request_line, fields, read, keep_alive=request_line.minor == 1)
     hosts = lengths = 0
-    for field in fields:
-        if not field.is_read:
-            continue
+    for field in [field for field in fields if field.is_read]:
         name = field.name
         if field.travel != Travel.FRAMING:
             read.append((name, field.value))

@@ -22,6 +22,14 @@ _HOP_BY_HOP = frozenset(
 )  # fmt: skip
 
 
+_READ = frozenset(
+    {
+        b"anthropic-organization-id", b"connection", b"content-encoding", b"content-length",
+        b"content-type", b"openai-organization", b"request-id", b"transfer-encoding", b"x-request-id",
+    }
+)  # fmt: skip
+
+
 class AnswerFramingError(Exception):
     """The upstream's bytes are not one clean HTTP/1.1 answer: never reuse its connection."""
 
@@ -32,37 +40,32 @@ class AnswerField(msgspec.Struct, frozen=True, gc=False):
     value: bytes
     line: bytes
     is_hop_by_hop: bool
+    is_read: bool
 
 
 class ResponseHead(msgspec.Struct, gc=False):
     status: int
     reason: bytes
     fields: Sequence[AnswerField]
+    read: dict[bytes, bytes]
+    """Values of the few headers that mean something to the gateway, by lower-case name."""
     content_length: int | None = None
     chunked: bool = False
     keep_alive: bool = True
 
-    def get(self, name: bytes) -> bytes | None:
-        for field in self.fields:
-            if field.name == name:
-                return field.value
-        return None
-
     @property
     def is_event_stream(self) -> bool:
-        return (self.get(b"content-type") or b"").startswith(b"text/event-stream")
+        return self.read.get(b"content-type", b"").startswith(b"text/event-stream")
 
     def end_to_end_lines(self) -> list[bytes]:
         """As sent and in order, without what concerned our connection to the provider alone."""
         dropped = self._named_in_connection()
         if not dropped:
             return [field.line for field in self.fields if not field.is_hop_by_hop]
-        return [
-            field.line for field in self.fields if not field.is_hop_by_hop and field.name not in dropped
-        ]
+        return [field.line for field in self.fields if not field.is_hop_by_hop and field.name not in dropped]
 
     def _named_in_connection(self) -> set[bytes]:
-        options = self.get(b"connection")
+        options = self.read.get(b"connection")
         if options is None or options == b"keep-alive":
             return set()
         return {option.strip().lower() for option in options.split(b",")} - {b"close", b"keep-alive"}
@@ -79,8 +82,10 @@ def read_response_head(head: bytes) -> ResponseHead:
         raise AnswerFramingError("malformed answer")
     known = _known.get
     fields = [known(line) or _read_line(line) for line in lines]
-    parsed = ResponseHead(int(status[2]), status[3] or b"", fields, keep_alive=status[1] == b"1")
-    for field in fields:
+    read = [field for field in fields if field.is_read]
+    values = {field.name: field.value for field in reversed(read)}  # of repeated ones the first
+    parsed = ResponseHead(int(status[2]), status[3] or b"", fields, values, keep_alive=status[1] == b"1")
+    for field in read:
         if field.is_hop_by_hop:
             _apply_framing(parsed, field)
     if parsed.chunked and parsed.content_length is not None:
@@ -93,7 +98,7 @@ def _read_line(line: bytes) -> AnswerField:
     if match is None:
         raise AnswerFramingError("malformed header line")
     name = match[1].lower()
-    field = AnswerField(name, match[2].rstrip(b" \t"), line, name in _HOP_BY_HOP)
+    field = AnswerField(name, match[2].rstrip(b" \t"), line, name in _HOP_BY_HOP, name in _READ)
     if len(line) <= MAX_KEPT_LINE_BYTES and name != b"set-cookie":
         if len(_known) >= MAX_KEPT_LINES:
             _known.clear()
