@@ -11,8 +11,69 @@ from byline.apis.values import Members
 _SERVING = ("message", "fallback_message")
 
 
-def apply_usage(usage: Members, reading: Reading) -> None:
-    """Fills the reading's counts; a count that the object lacks stays as it is."""
+class _CacheCreation(msgspec.Struct, gc=False):
+    ephemeral_5m_input_tokens: values.Count | None = None
+    ephemeral_1h_input_tokens: values.Count | None = None
+
+
+class _OutputDetails(msgspec.Struct, gc=False):
+    thinking_tokens: values.Count | None = None
+
+
+class _ServerTools(msgspec.Struct, gc=False):
+    web_search_requests: values.Count | None = None
+
+
+class _Usage(msgspec.Struct, gc=False):
+    """The object as documented; what differs from it is read field by field instead."""
+
+    input_tokens: values.Count | None = None
+    cache_read_input_tokens: values.Count | None = None
+    cache_creation_input_tokens: values.Count | None = None
+    cache_creation: _CacheCreation | None = None
+    output_tokens: values.Count | None = None
+    output_tokens_details: _OutputDetails | None = None
+    server_tool_use: _ServerTools | None = None
+    service_tier: values.Text | None = None
+    speed: values.Text | None = None
+    inference_geo: values.Text | None = None
+    iterations: list[msgspec.Raw] | None = None
+
+
+_usage = msgspec.json.Decoder(_Usage)
+
+
+def apply_usage(raw: bytes, reading: Reading) -> None:
+    """Fills the reading's counts from a `usage` object; a count that it lacks is None."""
+    try:
+        usage = _usage.decode(raw)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        _apply_members(values.members(raw) or {}, reading)
+        return
+    if usage.iterations:
+        _apply_members(values.members(raw) or {}, reading)
+        return
+    writes = usage.cache_creation or _NO_WRITES
+    reading.input_uncached_tokens = usage.input_tokens
+    reading.cache_read_tokens = usage.cache_read_input_tokens
+    reading.cache_write_tokens = _total_writes(
+        usage.cache_creation_input_tokens, writes.ephemeral_5m_input_tokens, writes.ephemeral_1h_input_tokens
+    )
+    reading.cache_write_5m_tokens = writes.ephemeral_5m_input_tokens
+    reading.cache_write_1h_tokens = writes.ephemeral_1h_input_tokens
+    reading.output_tokens = usage.output_tokens
+    if usage.output_tokens_details is not None:
+        reading.reasoning_tokens = usage.output_tokens_details.thinking_tokens
+    if usage.server_tool_use is not None:
+        reading.web_search_requests = usage.server_tool_use.web_search_requests
+    reading.service_tier, reading.speed = usage.service_tier, usage.speed
+    reading.inference_geo = usage.inference_geo
+
+
+_NO_WRITES = _CacheCreation()
+
+
+def _apply_members(usage: Members, reading: Reading) -> None:
     reading.input_uncached_tokens = values.count(usage.get("input_tokens"))
     reading.cache_read_tokens = values.count(usage.get("cache_read_input_tokens"))
     writes = _cache_writes(usage)
@@ -34,9 +95,13 @@ def _cache_writes(usage: Members) -> tuple[int | None, int | None, int | None]:
     by_ttl = values.members(usage.get("cache_creation")) or {}
     five_minutes = values.count(by_ttl.get("ephemeral_5m_input_tokens"))
     one_hour = values.count(by_ttl.get("ephemeral_1h_input_tokens"))
+    return _total_writes(total, five_minutes, one_hour), five_minutes, one_hour
+
+
+def _total_writes(total: int | None, five_minutes: int | None, one_hour: int | None) -> int | None:
     if total is None and (five_minutes is not None or one_hour is not None):
-        total = (five_minutes or 0) + (one_hour or 0)
-    return total, five_minutes, one_hour
+        return (five_minutes or 0) + (one_hour or 0)
+    return total
 
 
 def _iterations(raw: msgspec.Raw | None, totals: Reading) -> list[Iteration] | None:

@@ -14,6 +14,7 @@ from byline.apis.values import Members
 name: ApiName = "messages"
 identity_field = "metadata.user_id"
 
+_ABSENT = msgspec.Raw(b"null")
 _encode = msgspec.json.Encoder().encode
 _LAYOUT = request.BodyLayout(
     identity="user_id",
@@ -43,6 +44,19 @@ def stamp(
 
 def meter(*, streaming: bool) -> Meter:
     return AnswerMeter(_MessageReader(), streaming=streaming)
+
+
+class _Message(msgspec.Struct, gc=False):
+    """The members of a whole answer that matter; the content is passed over unread."""
+
+    id: values.Text | None = None
+    model: values.Text | None = None
+    stop_reason: values.Text | None = None
+    error: msgspec.Raw = _ABSENT
+    usage: msgspec.Raw = _ABSENT
+
+
+_message = msgspec.json.Decoder(_Message)
 
 
 class _MessageReader:
@@ -76,6 +90,22 @@ class _MessageReader:
             self._head.error_type = values.error_type(event.get("error")) or "error"
 
     def read_body(self, body: bytes) -> None:
+        try:
+            message = _message.decode(body)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            self._read_unusual(body)
+            return
+        self._head = Reading(
+            complete=True,
+            response_id=message.id,
+            model_reported=message.model,
+            finish_reason=message.stop_reason,
+            error_type=values.error_type(message.error),
+        )
+        self._merge(message.usage)
+
+    def _read_unusual(self, body: bytes) -> None:
+        """Fields of other types than documented cost themselves alone."""
         message = values.members(body)
         if message is None:
             return
@@ -90,8 +120,9 @@ class _MessageReader:
     def reading(self) -> Reading:
         reading = copy(self._head)
         if self._usage:
-            anthropic_usage.apply_usage(self._usage, reading)
-            reading.raw_usage = values.bounded(_encode(self._usage))
+            raw = _encode(self._usage)
+            anthropic_usage.apply_usage(raw, reading)
+            reading.raw_usage = values.bounded(raw)
         return reading
 
     def _start(self, message: Members) -> None:

@@ -6,6 +6,7 @@ Answers are the provider's: a field that changes its type must cost that field a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import msgspec
 
@@ -16,9 +17,12 @@ _array = msgspec.json.Decoder(list[msgspec.Raw])
 _number = msgspec.json.Decoder(int | float)
 _string = msgspec.json.Decoder(str)
 
-_MAX_TEXT = 512
-_MAX_COUNT = 2**63 - 1
+MAX_TEXT = 512
+MAX_COUNT = 2**63 - 1
 _MAX_USAGE_BYTES = 64 * 1024
+
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 
 
 def members(data: bytes | None) -> Members | None:
@@ -43,7 +47,7 @@ def count(data: bytes | None) -> int | None:
         number = None if data is None else _number.decode(data)
     except (msgspec.DecodeError, ValueError):
         return None
-    if number is None or not 0 <= number <= _MAX_COUNT or number != int(number):
+    if number is None or not 0 <= number <= MAX_COUNT or number != int(number):
         return None
     return int(number)
 
@@ -51,14 +55,14 @@ def count(data: bytes | None) -> int | None:
 def text(data: bytes | None) -> str | None:
     """A string that is not empty, cut to 512 characters."""
     try:
-        return None if data is None else _string.decode(data)[:_MAX_TEXT] or None
+        return None if data is None else _string.decode(data)[:MAX_TEXT] or None
     except (msgspec.DecodeError, ValueError):
         return None
 
 
 def present(data: bytes | None) -> bool:
     """Whether a member is there and not null."""
-    return data is not None and bytes(data) != b"null"
+    return data is not None and (len(data) != 4 or bytes(data) != b"null")
 
 
 def bounded(usage: bytes) -> bytes | None:
