@@ -25,6 +25,7 @@ CONFIG = """\
 data_dir = "{data_dir}"
 gateway.port = 0
 console.port = 0
+gateway.shutdown_timeout = "2s"
 keys.poll_interval = "20ms"
 [providers.anthropic]
 base_url = "{provider}"

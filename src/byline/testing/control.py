@@ -51,7 +51,7 @@ def _carry_out(request: Request, desk: Desk) -> object:
             build(options)
             desk.queued.extend([options] * order.times)
         case "POST", "confirm":
-            desk.confirmed.release()
+            desk.confirm()
         case "POST", "reset":
             desk.requests.clear()
             desk.queued.clear()

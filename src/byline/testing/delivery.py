@@ -24,8 +24,14 @@ class Cut(Exception):
 
 
 class Delivery:
+    """`confirmed` is there for a lock-step stream: each further event waits for one release."""
+
     def __init__(
-        self, connection: Connection, seen: SeenRequest, simulation: Simulation, confirmed: asyncio.Semaphore
+        self,
+        connection: Connection,
+        seen: SeenRequest,
+        simulation: Simulation,
+        confirmed: asyncio.Semaphore | None,
     ) -> None:
         self._connection = connection
         self._seen = seen
@@ -93,7 +99,7 @@ class Delivery:
             raise Cut
         if number == simulation.stall_after:
             await self._stall()
-        if number and simulation.lock_step:
+        if number and self._confirmed is not None:
             await self._confirmed.acquire()
         if number and simulation.pace_s:
             await asyncio.sleep(simulation.pace_s)

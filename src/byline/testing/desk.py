@@ -22,7 +22,8 @@ class Desk:
     now: Callable[[], float]
     queued: deque[Options] = field(default_factory=deque[Options])
     """Orders for the next requests that ask for an answer."""
-    confirmed: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
+    confirmed: asyncio.Semaphore | None = None
+    """Of the lock-step stream under way, of which there is one at a time."""
     spent: Spent = field(default_factory=Spent)
     requests: list[SeenRequest] = field(default_factory=list[SeenRequest])
     answers: int = 0
@@ -39,6 +40,15 @@ class Desk:
 
     def accepts(self, credential: str) -> bool:
         return bool(credential) and (self.api_keys is None or credential in self.api_keys)
+
+    def begin_lock_step(self) -> asyncio.Semaphore:
+        """Whatever was confirmed before is forgotten: it was about another stream."""
+        self.confirmed = asyncio.Semaphore(0)
+        return self.confirmed
+
+    def confirm(self) -> None:
+        if self.confirmed is not None:
+            self.confirmed.release()
 
     def spend(self, usage: Usage) -> None:
         self.spent.requests += 1

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from email.utils import formatdate
 
+from byline.testing.answer_headers import answer_headers
 from byline.testing.chat_completions import ChatCompletions
 from byline.testing.conversation import reply_to, with_usage
 from byline.testing.delivery import Cut, Delivery
@@ -12,7 +12,6 @@ from byline.testing.desk import Desk
 from byline.testing.http import ClientGone, Connection, Request
 from byline.testing.messages import Messages
 from byline.testing.models import listing
-from byline.testing.quota_headers import quota_headers
 from byline.testing.responses import Responses
 from byline.testing.seen import SeenRequest
 from byline.testing.shape import Event, Family, Json, Refusal, Shape, compact, error_body, simulated_refusal
@@ -26,8 +25,6 @@ _SHAPES: dict[str, Shape] = {
     "/v1/responses": Responses(),
 }
 _COUNTING = "/v1/messages/count_tokens"
-_SUBSCRIPTION_PREFIX = "sk-ant-oat"
-_ORGANIZATION = "simulated-organization"
 
 
 async def answer(request: Request, seen: SeenRequest, connection: Connection, desk: Desk) -> bool:
@@ -125,42 +122,24 @@ class _Exchange:
         await self._delivery().whole(status, headers, compact(body), has_body=has_body, reports=reports)
 
     def _delivery(self) -> Delivery:
-        return Delivery(self._connection, self._seen, self.simulation, self._desk.confirmed)
+        confirmed = self._desk.begin_lock_step() if self.simulation.lock_step else None
+        return Delivery(self._connection, self._seen, self.simulation, confirmed)
 
     def _headers(self, content_type: str) -> list[tuple[str, str]]:
-        simulation, desk = self.simulation, self._desk
-        headers = {"date": formatdate(desk.now(), usegmt=True), "content-type": content_type}
-        headers |= _ids_of(self._family, self._ids.request_id)
-        headers |= quota_headers(
+        return answer_headers(
             self._family,
-            simulation.quota,
-            subscription=_credential(self._request).startswith(_SUBSCRIPTION_PREFIX),
-            spent=desk.spent,
-            now_s=desk.now(),
+            self.simulation,
+            content_type=content_type,
+            request_id=self._ids.request_id,
+            credential=_credential(self._request),
+            spent=self._desk.spent,
+            now_s=self._desk.now(),
         )
-        if simulation.retry_after is not None:
-            headers["retry-after"] = simulation.retry_after
-        if simulation.should_retry is not None:
-            headers["x-should-retry"] = str(simulation.should_retry).lower()
-        if simulation.close:
-            headers["connection"] = "close"
-        return list((headers | simulation.headers).items())
 
 
 def _credential(request: Request) -> str:
     bearer = (request.header("authorization") or "").removeprefix("Bearer ")
     return request.header("x-api-key") or bearer
-
-
-def _ids_of(family: Family, request_id: str) -> dict[str, str]:
-    if family == "anthropic":
-        return {"request-id": request_id, "anthropic-organization-id": _ORGANIZATION}
-    return {
-        "x-request-id": request_id,
-        "openai-organization": _ORGANIZATION,
-        "openai-version": "2020-10-01",
-        "openai-processing-ms": "12",
-    }
 
 
 def _family_of(request: Request) -> Family:

@@ -83,7 +83,7 @@ class SimulatedProvider:
         if self._loop is None:
             raise RuntimeError("the simulated provider is not running")
         for _ in range(events):
-            self._loop.call_soon_threadsafe(self._desk.confirmed.release)
+            self._loop.call_soon_threadsafe(self._desk.confirm)
 
     def counted(self) -> dict[str | None, Counted]:
         """Requests and tokens of each identity, as this provider reported them."""
