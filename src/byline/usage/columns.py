@@ -41,6 +41,17 @@ def _kind(column: str) -> Kind:
 
 USAGE_COLUMNS: Final[dict[str, Kind]] = {name: _kind(name) for name in UsageRecord.__struct_fields__}
 
+DAILY_GROUPS: Final = (
+    "provider", "api", "credential", "model_requested", "model_reported", "outcome", "user", "team", "job",
+    "client", "cost_status",
+)  # fmt: skip
+"""What the daily sums that outlive their rows can still be told apart by."""
+DAILY_SUMS: Final = (
+    "input_tokens", "input_uncached_tokens", "cache_read_tokens", "cache_write_tokens",
+    "cache_write_5m_tokens", "cache_write_1h_tokens", "output_tokens", "reasoning_tokens",
+    "web_search_requests", "cost_usd",
+)  # fmt: skip
+
 EVENT_COLUMNS: Final[dict[str, Kind]] = {
     "event_id": "text",
     "event_name": "text",

@@ -220,6 +220,21 @@ class Ledger(LedgerReader, Protocol):
         """Returns how many rows were new or replaced an interrupted one."""
         ...
 
+    def retire(self, before: datetime) -> int:
+        """Folds rows older than the day (UTC) of `before` into daily sums and deletes them and older events.
+
+        Returns how many rows went. Sums by user, team, job, model, provider, client, outcome and day
+        stay what they were. Rows are never loaded.
+        """
+        ...
+
+    def forget(self, user: str, pseudonym: str) -> int:
+        """Puts `pseudonym` for the user in rows, sums and events, and takes out what else points to them.
+
+        Returns how many rows changed. Sums stay what they were.
+        """
+        ...
+
     def insert_events(self, events: Sequence[Mapping[str, Any]]) -> int: ...
 
 

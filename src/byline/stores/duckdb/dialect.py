@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
-from byline.usage.columns import MONEY_PLACES, Kind
+from byline.usage.columns import DAILY_GROUPS, DAILY_SUMS, MONEY_PLACES, USAGE_COLUMNS, Kind
 from byline.usage.reports.dialect import Value
 
 TYPES: Final[dict[Kind, str]] = {
@@ -19,12 +20,30 @@ TYPES: Final[dict[Kind, str]] = {
 }
 
 
+_IN_SUMS: Final = frozenset({"started_at", *DAILY_GROUPS, *DAILY_SUMS})
+
+
 def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
 class DuckDBDialect:
     usage_table = "api_usage"
+
+    def __init__(self, aged_until: datetime | None = None) -> None:
+        """`aged_until`: where daily sums end and rows begin; None while there are only rows."""
+        self._aged_until = aged_until
+
+    def sums_table(self, since: datetime) -> tuple[str, str]:
+        if self._aged_until is None or since >= self._aged_until:
+            return self.usage_table, "1"
+        rows = ", ".join(map(quoted, USAGE_COLUMNS))
+        sums = ", ".join(quoted(name) if name in _IN_SUMS else "NULL" for name in USAGE_COLUMNS)
+        return (
+            f"(SELECT {rows}, 1 AS attempts FROM api_usage "  # noqa: S608 - names of ours
+            f"UNION ALL SELECT {sums}, attempts FROM api_usage_daily) AS api_usage_sums",
+            "attempts",
+        )
 
     def column(self, name: str) -> str:
         return quoted(name)

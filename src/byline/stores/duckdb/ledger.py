@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from byline.stores.duckdb import ingest, repricing, schema, user_sql
+from byline.stores.duckdb import ageing, forgetting, ingest, repricing, schema, user_sql
 from byline.stores.duckdb.connection import DuckDBOptions, insert_errors, query_errors, unavailable
 from byline.stores.duckdb.copies import backup, export
 from byline.stores.duckdb.database import Database
@@ -57,9 +57,9 @@ class DuckDBLedger:
         """
         self._options = options
         self._now = now
-        self._dialect = DuckDBDialect()
         self._events = _events_target(privileged)
         self._database = Database(options, lambda connection: schema.migrate(connection, privileged))
+        self._dialect = DuckDBDialect(self._aged_until())
 
     def insert_usage(self, rows: Sequence[UsageRecord]) -> int:
         return self._insert(_USAGE, last_word_of_each(rows))
@@ -99,6 +99,23 @@ class DuckDBLedger:
         with self._database.writing() as connection, unavailable():
             backup(connection, self._options, target, progress)
 
+    def retire(self, before: datetime) -> int:
+        """Others may read and write between two days."""
+        retired = 0
+        # From now on sums count as well, also for a question asked just before a day is folded.
+        self._dialect = DuckDBDialect(before)
+        while True:
+            with self._database.writing() as connection, unavailable():
+                day = ageing.oldest_day(connection, before)
+                if day is None:
+                    ageing.drop_events(connection, before)
+                    return retired
+                retired += ageing.fold(connection, day)
+
+    def forget(self, user: str, pseudonym: str) -> int:
+        with self._database.writing() as connection, unavailable():
+            return forgetting.forget(connection, user, pseudonym)
+
     def rows_to_price(self, query: RepriceQuery) -> Iterator[Sequence[UsageRecord]]:
         return repricing.rows(self._database.cursor(), query, self._now())
 
@@ -108,6 +125,14 @@ class DuckDBLedger:
 
     def close(self) -> None:
         self._database.close()
+
+    def _aged_until(self) -> datetime | None:
+        cursor = self._database.cursor()
+        try:
+            with unavailable():
+                return ageing.aged_until(cursor)
+        finally:
+            cursor.close()
 
 
 def _events_target(privileged: Sequence[str]) -> ingest.Target:

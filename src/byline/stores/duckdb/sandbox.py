@@ -17,7 +17,7 @@ import msgspec
 
 from byline.usage.ledger import QueryError
 
-VIEWS: Final = ("api_usage", "api_events")
+VIEWS: Final = ("api_usage", "api_events", "api_usage_daily")
 _TABLE_FUNCTIONS: Final = frozenset({"unnest", "range", "generate_series"})
 _NODES: Final = frozenset(
     {
@@ -30,7 +30,7 @@ _PARTS: Final = re.compile(
 )
 """Node types inside queries that name neither a table nor an action."""
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_ONLY: Final = f"only one SELECT over {' and '.join(VIEWS)} is allowed"
+_ONLY: Final = f"only one SELECT over {', '.join(VIEWS)} is allowed"
 
 
 def check(connection: duckdb.DuckDBPyConnection, text: str) -> None:
@@ -104,7 +104,7 @@ def _check_table(node: dict[str, Any], cte_names: frozenset[str]) -> None:
     path = [str(part).lower() for part in node.get("qualified_name", {}).get("path", ())]
     allowed = path[-1:] and path[-1] in VIEWS and path[:-1] in ([], ["main"])
     if not allowed and not (len(path) == 1 and path[0] in cte_names):
-        raise QueryError(f"no table {'.'.join(path)!r}: query {' or '.join(VIEWS)}")
+        raise QueryError(f"no table {'.'.join(path)!r}: there are {', '.join(VIEWS)}")
 
 
 def _check_function(node: dict[str, Any]) -> None:

@@ -12,11 +12,22 @@ from typing import Final
 import duckdb
 
 from byline.stores.duckdb.dialect import TYPES, quoted
-from byline.usage.columns import EVENT_COLUMNS, PRIVILEGED_PREFIX, USAGE_COLUMNS, Kind
+from byline.usage.columns import (
+    DAILY_GROUPS,
+    DAILY_SUMS,
+    EVENT_COLUMNS,
+    MONEY_PLACES,
+    PRIVILEGED_PREFIX,
+    USAGE_COLUMNS,
+    Kind,
+)
 from byline.usage.ledger import LedgerUnavailable
 
 USAGE_TABLE: Final = "store.api_usage"
 EVENTS_TABLE: Final = "store.api_events"
+DAILY_TABLE: Final = "store.api_usage_daily"
+"""Sums of rows past retention; `started_at` is the noon of their day, which is that day in most zones."""
+_SUM_TYPES: Final[dict[Kind, str]] = {"count": "BIGINT", "money": f"DECIMAL(38, {MONEY_PLACES})"}
 _REQUIRED: Final = ("request_id", "started_at", "event_id")
 
 
@@ -26,7 +37,18 @@ def _create_tables(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(f"CREATE TABLE {EVENTS_TABLE} ({_declared(EVENT_COLUMNS, ('event_id',))})")
 
 
-MIGRATIONS: Final[tuple[Callable[[duckdb.DuckDBPyConnection], None], ...]] = (_create_tables,)
+def _create_daily_sums(connection: duckdb.DuckDBPyConnection) -> None:
+    groups = ", ".join(f"{quoted(name)} {TYPES[USAGE_COLUMNS[name]]}" for name in DAILY_GROUPS)
+    sums = ", ".join(f"{quoted(name)} {_SUM_TYPES[USAGE_COLUMNS[name]]}" for name in DAILY_SUMS)
+    connection.execute(
+        f"CREATE TABLE {DAILY_TABLE} (started_at TIMESTAMPTZ NOT NULL, attempts BIGINT NOT NULL, {groups}, {sums})"
+    )
+
+
+MIGRATIONS: Final[tuple[Callable[[duckdb.DuckDBPyConnection], None], ...]] = (
+    _create_tables,
+    _create_daily_sums,
+)
 """Migration n takes the store from version n to n + 1. Append; never edit one that was released."""
 
 
@@ -91,7 +113,8 @@ def _add_privileged(connection: duckdb.DuckDBPyConnection, names: Sequence[str])
 
 
 def _create_views(connection: duckdb.DuckDBPyConnection) -> None:
-    for table, view in ((USAGE_TABLE, "api_usage"), (EVENTS_TABLE, "api_events")):
+    for table in (USAGE_TABLE, EVENTS_TABLE, DAILY_TABLE):
+        view = table.removeprefix("store.")
         general = [name for name in columns_of(connection, table) if not name.startswith(PRIVILEGED_PREFIX)]
         selected = ", ".join(quoted(name) for name in general)
         connection.execute(f"CREATE OR REPLACE VIEW main.{view} AS SELECT {selected} FROM {table}")  # noqa: S608 - names of ours

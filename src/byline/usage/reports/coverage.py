@@ -22,13 +22,14 @@ _SHARES: Final = {
 
 
 def plan(query: CoverageQuery, select: Select) -> Plan:
+    select.over_sums(query.since)
     groups = [select.dimension(name, "UTC", query.since, query.until) for name in query.by]
     user, job = (f"{select.column(name)} IS NOT NULL" for name in ("user", "job"))
     expressions = [
         *groups,
-        measures.count_where(measures.SENT),
-        measures.count_where(f"{measures.SENT} AND {user}"),
-        measures.count_where(f"{measures.SENT} AND {job}"),
+        select.count_where(measures.SENT),
+        select.count_where(f"{measures.SENT} AND {user}"),
+        select.count_where(f"{measures.SENT} AND {job}"),
         f"sum({measures.TOKENS})",
         measures.sum_where(user, measures.TOKENS),
         measures.sum_where(job, measures.TOKENS),

@@ -19,6 +19,13 @@ class Dialect(Protocol):
 
     usage_table: str
 
+    def sums_table(self, since: datetime) -> tuple[str, str]:
+        """What to sum over from `since` on, and how many attempts one of its rows stands for.
+
+        Rows that are past retention are only there as daily sums.
+        """
+        ...
+
     def column(self, name: str) -> str:
         """The name quoted: `user` is a word of its own in some engines."""
         ...

@@ -19,10 +19,6 @@ FAILED: Final = "(outcome IN ('upstream_error', 'upstream_disconnect') AND coale
 TOKENS: Final = "coalesce(input_tokens, 0) + coalesce(output_tokens, 0)"
 
 
-def count_where(condition: str) -> str:
-    return f"sum(CASE WHEN {condition} THEN 1 ELSE 0 END)"
-
-
 def sum_where(condition: str, expression: str) -> str:
     """NULL where nothing matched or nothing was known."""
     return f"sum(CASE WHEN {condition} THEN {expression} END)"

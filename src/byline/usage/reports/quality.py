@@ -36,10 +36,11 @@ def plan_latency(query: LatencyQuery, select: Select) -> Plan:
 
 
 def plan_cache(query: CacheQuery, select: Select) -> Plan:
+    select.over_sums(query.since)
     summed = ("input_tokens", "cache_read_tokens", "cache_write_tokens")
     groups = _groups(query, query.by, select)
     sql = select.assemble(
-        [*groups, measures.count_where(measures.SENT), *(f"sum({select.column(name)})" for name in summed)],
+        [*groups, select.count_where(measures.SENT), *(f"sum({select.column(name)})" for name in summed)],
         _conditions(query, select),
         grouped_by=len(groups),
         order=[f"c{len(groups) + 1} DESC NULLS LAST", *_names(groups)],

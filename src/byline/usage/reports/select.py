@@ -32,6 +32,16 @@ class Select:
         self.dialect = dialect
         self.now = now
         self.parameters: dict[str, Value] = {}
+        self.table = dialect.usage_table
+        self.attempts = "1"
+        """How many attempts one row of the table stands for."""
+
+    def over_sums(self, since: datetime) -> None:
+        """For reports that only add up, and so can go back further than single rows do."""
+        self.table, self.attempts = self.dialect.sums_table(since)
+
+    def count_where(self, condition: str) -> str:
+        return f"sum(CASE WHEN {condition} THEN {self.attempts} ELSE 0 END)"
 
     def bind(self, value: Value) -> str:
         name = f"p{len(self.parameters)}"
@@ -96,7 +106,7 @@ class Select:
     ) -> str:
         """The text; result columns are named c0, c1, ... so that none hides a table's column."""
         selected = ", ".join(f"{expression} AS c{index}" for index, expression in enumerate(expressions))
-        parts = [f"SELECT {selected} FROM {self.dialect.usage_table} WHERE {' AND '.join(conditions)}"]  # noqa: S608 - values are bound
+        parts = [f"SELECT {selected} FROM {self.table} WHERE {' AND '.join(conditions)}"]  # noqa: S608 - values are bound
         if grouped_by:
             parts.append("GROUP BY " + ", ".join(expressions[:grouped_by]))
         if order:

@@ -19,12 +19,13 @@ MEASURES: Final[tuple[Output, ...]] = (
 
 
 def plan(query: UsageQuery, select: Select) -> Plan:
+    select.over_sums(query.since)
     groups = [select.dimension(name, query.timezone, query.since, query.until) for name in query.by]
     cost = measures.spend(select, include_client_credential=query.include_client_credential)
     expressions = [
         *groups,
-        measures.count_where(measures.SENT),
-        measures.count_where(measures.REJECTED),
+        select.count_where(measures.SENT),
+        select.count_where(measures.REJECTED),
         *(f"sum({select.column(name)})" for name in _SUMMED),
         f"sum({cost})",
     ]

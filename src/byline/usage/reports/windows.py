@@ -19,6 +19,7 @@ _INCIDENT_COUNTS: Final = {
 
 
 def plan_movers(query: MoversQuery, select: Select) -> Plan:
+    select.over_sums(before(query.since, query.until))
     cost = measures.spend(select, include_client_credential=query.include_client_credential)
     builder = _Windows(query, select)
     builder.add_sum(measures.amount("cost_usd"), cost)
@@ -66,7 +67,9 @@ class _Windows:
         self._conditions = (f"{started} >= {boundary}", f"{started} < {boundary}")
 
     def add_count(self, output: Output, condition: str) -> None:
-        self._add(output, [measures.count_where(f"{condition} AND {window}") for window in self._conditions])
+        self._add(
+            output, [self._select.count_where(f"{condition} AND {window}") for window in self._conditions]
+        )
 
     def add_sum(self, output: Output, expression: str) -> None:
         self._add(output, [measures.sum_where(window, expression) for window in self._conditions])
