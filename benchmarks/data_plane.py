@@ -21,7 +21,7 @@ from typing import Literal
 
 import msgspec
 
-from benchmarks import gateway, load, native_tools, nginx, payloads, provider, report
+from benchmarks import gateway, load, native_tools, nginx, payloads, provider, report, report_table
 from benchmarks.measurement import Clocks, Run, Window
 from benchmarks.processes import prioritise
 
@@ -130,7 +130,7 @@ def main(arguments: list[str] | None = None) -> int:
         bench = Bench(native_tools.build(Path(directory)), Path(directory), options.seconds)
         runs = list(_rounds(bench, loads, options.contenders, options.rounds, random.Random(options.seed)))
     result = report.summarise(runs, options.rounds, options.seconds, options.seed)
-    print(report.table(result))
+    print(report_table.table(result))
     if options.json:
         options.json.write_bytes(msgspec.json.format(msgspec.json.encode(result)) + b"\n")
     return 1 if result.faults or (options.enforce and not result.within_limits) else 0

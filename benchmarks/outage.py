@@ -14,45 +14,25 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 from typing import Literal
 
 import msgspec
 
-from benchmarks import gateway, load, native_tools, payloads, provider
+from benchmarks import gateway, native_tools
+from benchmarks.fixed_rate import Phase, scene
 from benchmarks.ledger_file import locked
 from benchmarks.processes import prioritise
 from benchmarks.small_disk import may_mount, small_disk
 
-CONNECTIONS = 32
 P99_TOLERANCE = 1.10
-CATCH_UP_S = 300.0
 Policy = Literal["fail_open", "fail_closed"]
 
 
 class WorkerCounts(msgspec.Struct, frozen=True):
     journal: dict[str, int]
-
-
-class Phase(msgspec.Struct, frozen=True):
-    """One stretch of the load, in windows."""
-
-    windows: int
-    requests: int
-    refused: int
-    broken: int
-    p50_us: float
-    p99_us: float
-    """Medians of the windows' percentiles."""
-    p99_us_each: list[float]
-    readyz_status: int
-    readyz_body: str
 
 
 class StoreOutage(msgspec.Struct, frozen=True):
@@ -115,94 +95,10 @@ class OutageReport(msgspec.Struct, frozen=True):
         return self.store.holds and all(case.holds for case in self.disk)
 
 
-@dataclass(slots=True)
-class Scene:
-    """A gateway, its provider and a load at a fixed rate."""
-
-    tools: native_tools.NativeTools
-    running: gateway.Gateway
-    provided: provider.Provider
-    request: Path
-    rate: float
-    window_s: float
-    started: int = field(default=0)
-
-    def phase(self, windows: int) -> Phase:
-        return self._summary([self._window() for _ in range(windows)])
-
-    def phase_until_recorded(self, windows: int) -> tuple[Phase, float]:
-        """At least `windows`, and on until the ledger has what was sent; returns how long that took."""
-        began, caught_up_s, results = time.monotonic(), 0.0, list[load.Result]()
-        while len(results) < windows or (not caught_up_s and time.monotonic() - began < CATCH_UP_S):
-            results.append(self._window())
-            if not caught_up_s and self._is_recorded(self.started - self._in_a_window):
-                caught_up_s = time.monotonic() - began
-        return self._summary(results), caught_up_s
-
-    def _is_recorded(self, rows: int) -> bool:
-        try:
-            return self.running.recorded(expected=0, timeout_s=0).rows >= rows
-        except gateway.CommandFailedError:
-            return False
-
-    @property
-    def _in_a_window(self) -> int:
-        return int(self.rate * self.window_s)
-
-    def _window(self) -> load.Result:
-        plan = load.Plan(CONNECTIONS, self.window_s, warmup_s=0, rate=self.rate)
-        port = self.running.prepared.port
-        result = load.run(
-            self.tools, plan, request=self.request, port=port, core=None, clocks=time.monotonic
-        ).result
-        self.started += result.started
-        return result
-
-    def _summary(self, results: list[load.Result]) -> Phase:
-        status, body = readyz(self.running.prepared.port)
-        return Phase(
-            windows=len(results),
-            requests=sum(result.started for result in results),
-            refused=sum(result.refused for result in results),
-            broken=sum(result.broken for result in results),
-            p50_us=median(result.latency_us.p50 for result in results),
-            p99_us=median(result.latency_us.p99 for result in results),
-            p99_us_each=[result.latency_us.p99 for result in results],
-            readyz_status=status,
-            readyz_body=body,
-        )
-
-
-def readyz(port: int) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
-
-
-def names(part: str, phase: Phase) -> bool:
-    return part in phase.readyz_body
-
-
 def entries_lost(data_dir: Path) -> int:
     """As the worker counts them, in the status file it leaves each second."""
     status = msgspec.json.decode((data_dir / "status" / "worker0.json").read_bytes(), type=WorkerCounts)
     return status.journal["lost_entries"]
-
-
-@contextmanager
-def scene(
-    tools: native_tools.NativeTools, prepared: gateway.Prepared, *, rate: float, window_s: float
-) -> Generator[Scene]:
-    request = prepared.directory / "request"
-    payloads.messages_request(payloads.SMALL_BYTES, tools=1, streaming=False, credential=prepared.key).write(
-        request
-    )
-    with provider.provider(tools) as provided:
-        prepared.point_at(provided.port)
-        with gateway.gateway(prepared) as running:
-            yield Scene(tools, running, provided, request, rate, window_s)
 
 
 @contextmanager
@@ -254,7 +150,7 @@ def store_outage(
         rows=recorded.rows,
         provider_request_ids=recorded.provider_request_ids,
         caught_up_s=round(caught_up_s, 1),
-        said_so=during.readyz_status == 200 and names("ledger", during) and not names("ledger", after),
+        said_so=during.readyz_status == 200 and during.names("ledger") and not after.names("ledger"),
     )
 
 
@@ -286,7 +182,7 @@ def disk_full(directory: Path, tools: native_tools.NativeTools, policy: Policy) 
         rows=recorded.rows,
         unrecorded=seen - recorded.rows,
         entries_lost=entries_lost(prepared.data_dir),
-        said_so=names("journal", full) and not names("journal", after),
+        said_so=full.names("journal") and not after.names("journal"),
     )
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import report
+from benchmarks import report, report_table
 from benchmarks.gateway import Recorded
 from benchmarks.load import Distribution, Result
 from benchmarks.measurement import Clocks, Run, Window
@@ -85,7 +85,7 @@ def test_a_ratio_or_a_worker_beyond_its_limit_is_named() -> None:
 def test_a_run_whose_counts_differ_is_no_result(count: str) -> None:
     summary = summary_of(run("gateway", 0.01, **{count: REQUESTS - 1}))
     assert summary.faults
-    assert "INVALID 2KB gateway:" in report.table(summary)
+    assert "INVALID 2KB gateway:" in report_table.table(summary)
 
 
 def test_added_latency_is_over_direct() -> None:
