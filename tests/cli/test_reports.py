@@ -237,3 +237,18 @@ def test_a_backup_goes_into_an_empty_directory_only() -> None:
     Path("copies").mkdir()
     Path("copies/mine").touch()
     assert "not empty" in failure("backup", "copies", code=1)
+
+
+def test_a_forgotten_user_leaves_sums_behind() -> None:
+    before = objects("usage", "--by", "team", "--since", "2h")
+    result = run.invoke(app, ["forget", "ann", "--yes"])
+    assert result.exit_code == 0
+    assert "7 rows now say forgotten-" in result.stderr
+    assert objects("usage", "--by", "team", "--since", "2h") == before
+    assert "ann" not in answer("requests", "--since", "2h", "--format", "json", "--limit", "100")
+
+
+def test_forgetting_asks_first_and_says_when_there_is_nobody() -> None:
+    assert run.invoke(app, ["forget", "ann"], input="n\n").exit_code == 1
+    assert objects("usage", "--where", "user=ann", "--since", "2h")[0]["requests"] == 7
+    assert "no row of a user 'nobody'" in failure("forget", "nobody", "--yes", code=1)

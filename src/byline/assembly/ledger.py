@@ -72,6 +72,7 @@ def run_ledger(settings: Settings, *, ready: Callable[[], None] | None = None) -
             socket=data_dir.socket,
             price=prices,
             reprice=partial(_reprice, store, prices),
+            retention_s=settings.ledger.retention or None,
             options=DrainOptions(interval_s=settings.ledger.drain_interval),
             ready=ready,
         )
@@ -219,6 +220,7 @@ class _Locked:
         self.sql = ledger.sql
         self.export = ledger.export
         self.backup = ledger.backup
+        self.forget = ledger.forget
 
     def reprice(
         self, query: RepriceQuery, *, dry_run: bool = False, progress: Progress | None = None

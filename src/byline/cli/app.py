@@ -33,6 +33,7 @@ COMMANDS = {
     "reconcile": "byline.cli.reconcile",
     "export": "byline.cli.export",
     "backup": "byline.cli.backup",
+    "forget": "byline.cli.forget",
     "doctor": "byline.cli.doctor",
 }
 """Command -> the module that registers it, in the order in which help shows them."""

@@ -25,6 +25,6 @@ def sql(
     """Answer one SELECT over api_usage and api_events, read-only, bounded in time and memory."""
     query = sys.stdin.read() if text == "-" else text
     with reading(config) as (ledger, settings), progress("Querying"):
-        limits = SqlLimits(timeout_s=settings.ledger.sql_timeout, max_rows=max_rows)
+        limits = SqlLimits(timeout_s=float(settings.ledger.sql_timeout), max_rows=max_rows)
         table = ledger.sql(query, limits)
     write(table, format)

@@ -179,6 +179,7 @@ class LedgerSettings(msgspec.Struct, frozen=True):
     threads: Annotated[int, Option(ge=1, description="Threads the embedded engine may use.")] = 2
     drain_interval: Annotated[Duration, Option(description="How often the journal is looked at for new entries.")] = Duration(0.25)
     sql_timeout: Annotated[Duration, Option(description="Longest run of a `byline sql` query.")] = Duration(30)
+    retention: Annotated[Duration, Option(description="Age at which single rows and events go; daily sums of rows stay. 0 keeps everything.", extra=ZERO_ALLOWED)] = Duration(0)
 
 
 class PricesSettings(msgspec.Struct, frozen=True):

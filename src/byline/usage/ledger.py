@@ -175,6 +175,10 @@ Reprice = Callable[[RepriceQuery, bool, Progress | None], Table]
 """`LedgerAccess.reprice` as a function: (query, dry run, progress) -> what changed."""
 
 
+Forget = Callable[[str, str], int]
+"""`Ledger.forget` as a function: (user, pseudonym) -> rows changed."""
+
+
 class LedgerReader(Protocol):
     """The read side. Safe to call from several threads at once."""
 
@@ -206,6 +210,10 @@ class LedgerAccess(LedgerReader, Protocol):
         self, query: RepriceQuery, *, dry_run: bool = False, progress: Progress | None = None
     ) -> Table:
         """Works out costs again by the prices known now; says what changed, by provider and model."""
+        ...
+
+    def forget(self, user: str, pseudonym: str) -> int:
+        """As `Ledger.forget`."""
         ...
 
 

@@ -77,6 +77,10 @@ class LedgerClient:
         table, _ = self._ask(frames.AskReprice(query, dry_run), progress)
         return table
 
+    def forget(self, user: str, pseudonym: str) -> int:
+        table, _ = self._ask(frames.AskForget(user, pseudonym), None)
+        return table.rows[0][0]
+
     def close(self) -> None:
         """Nothing stays open between questions."""
 

@@ -53,7 +53,12 @@ class AskReprice(msgspec.Struct, frozen=True, tag="reprice"):
     dry_run: bool
 
 
-Question = AskReport | AskSql | AskExport | AskBackup | AskReprice
+class AskForget(msgspec.Struct, frozen=True, tag="forget"):
+    user: str
+    pseudonym: str
+
+
+Question = AskReport | AskSql | AskExport | AskBackup | AskReprice | AskForget
 
 
 class Columns(msgspec.Struct, frozen=True, tag="columns"):

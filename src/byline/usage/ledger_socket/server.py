@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from byline.usage.ledger import LedgerReader, Progress, QueryError, Reprice
+from byline.usage.ledger import Forget, LedgerReader, Progress, QueryError, Reprice, Table
 from byline.usage.ledger_socket import frames
 from byline.usage.ledger_socket.address import address
 
@@ -31,11 +31,13 @@ _log = logging.getLogger("byline.ledger")
 class LedgerServer:
     """Listens from construction on; `close` answers what is under way and removes the socket."""
 
-    def __init__(self, path: Path, ledger: LedgerReader, reprice: Reprice | None = None) -> None:
+    def __init__(
+        self, path: Path, ledger: LedgerReader, reprice: Reprice | None = None, forget: Forget | None = None
+    ) -> None:
         """The caller has the store open, so a socket that is there already is a dead process's."""
         self._path = path
         self._ledger = ledger
-        self._reprice = reprice
+        self._reprice, self._forget = reprice, forget
         self._running = threading.BoundedSemaphore(_AT_ONCE)
         self._threads: set[threading.Thread] = set()
         self._listener = _listen(path)
@@ -105,6 +107,10 @@ class LedgerServer:
                 if self._reprice is None:
                     raise QueryError("this ledger's rows can't be priced again")
                 table = self._reprice(query, dry_run, _reporting_to(peer))
+            case frames.AskForget(user, pseudonym):
+                if self._forget is None:
+                    raise QueryError("this ledger can't forget")
+                table = Table(("rows",), [(self._forget(user, pseudonym),)])
         for message in frames.table_messages(table):
             frames.send(peer, message)
         return frames.Done()
