@@ -15,7 +15,7 @@ def config(directory: Path, text: str = "") -> Path:
 
 
 def test_a_gateway_that_cannot_start_says_why(tmp_path) -> None:
-    with pytest.raises(GatewayFailed, match="ended with 1.*\n.*gateway.workerz"):
+    with pytest.raises(GatewayFailed, match=r"ended with 1(?s:.*)gateway\.workerz"):
         GatewayProcess(config(tmp_path, "gateway.workerz = 2\n")).start()
 
 
