@@ -114,6 +114,13 @@ def test_usage_as_table_groups_digits_and_adds_up() -> None:
     assert total == ["total", "8", "1", "1,234,584", "89", "-", "-", "$12.35"]
 
 
+def test_totals_include_the_groups_that_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("byline.cli.usage._SHOWN", 1)
+    result = run.invoke(app, ["usage", "--by", "user", "--since", "2h"])
+    assert result.stdout.splitlines()[-1].split()[1] == "8"
+    assert "2 more groups" in result.stderr
+
+
 def test_text_from_clients_is_no_markup_and_no_terminal_command() -> None:
     shown = answer("usage", "--by", "user", "--since", "2h")
     assert "[bold]mallory" in shown

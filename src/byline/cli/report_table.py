@@ -49,8 +49,9 @@ def rendered(
     zone: tzinfo = UTC,
     totals: Collection[str] = (),
     headings: Mapping[str, str] | None = None,
+    at_most: int | None = None,
 ) -> RichTable:
-    """`totals` names the columns to sum below the rows, when there are several."""
+    """`totals` names the columns to sum below the rows, when there are several, also those not shown."""
     from rich.box import SIMPLE
     from rich.table import Table as RichTable
     from rich.text import Text
@@ -63,7 +64,7 @@ def rendered(
     columns: list[list[str]] = []
     for index, name in enumerate(table.columns):
         values = [row[index] for row in table.rows]
-        columns.append(_cells(name, values, zone))
+        columns.append(_cells(name, values[:at_most], zone))
         shown.add_column(
             names.get(name, name.replace("_", " ")),
             Text(_footer(index, name, values, totals), style="bold"),

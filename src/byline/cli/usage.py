@@ -61,8 +61,7 @@ def usage(
         if format is not Format.table:
             write(table, format)
             return
-        shown = Table(table.columns, table.rows[:_SHOWN])
-        console().print(rendered(shown, zone=zone, totals=_SUMMED))
+        console().print(rendered(table, zone=zone, totals=_SUMMED, at_most=_SHOWN))
         _say_what_is_missing(table, ledger, query)
 
 

@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from byline.usage.ledger import (
@@ -174,6 +175,26 @@ def test_an_answer_broken_off_is_asked_for_again(socket_path: Path, serve: Serve
     thread.start()
     client = LedgerClient(socket_path, sleep=lambda _: serve(lambda _: Table(("a",), [(7,)])))
     assert client.usage(QUERY).rows == [(7,)]
+    thread.join()
+
+
+def test_a_server_of_another_version_is_called_so(socket_path: Path) -> None:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(socket_path))
+    listener.listen()
+
+    def answer_strangely() -> None:
+        peer, _ = listener.accept()
+        frames.receive_question(peer)
+        body = msgspec.msgpack.encode({"type": "from-the-future"})
+        peer.sendall(struct.pack(">I", len(body)) + body)
+        peer.close()
+        listener.close()
+
+    thread = threading.Thread(target=answer_strangely)
+    thread.start()
+    with pytest.raises(LedgerUnavailable, match="another version"):
+        LedgerClient(socket_path).usage(QUERY)
     thread.join()
 
 

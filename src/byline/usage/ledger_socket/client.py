@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from byline.usage.ledger import (
     ExportQuery,
     LedgerUnavailable,
@@ -96,6 +98,10 @@ class LedgerClient:
                 with self._connect() as stream:
                     frames.send(stream, question)
                     return _answer(stream, progress)
+            except msgspec.MsgspecError as error:
+                raise LedgerUnavailable(
+                    "the ledger process is of another version: restart byline serve"
+                ) from error
             except (ConnectionError, FileNotFoundError) as error:
                 if self._now() >= deadline:
                     raise LedgerUnavailable(
