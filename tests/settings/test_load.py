@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from byline.settings import Settings, SettingsError, load, lookalikes
@@ -154,6 +155,13 @@ def test_durations_have_units(written, seconds):
 )
 def test_sizes_are_decimal_or_binary_as_written(written, size):
     assert load(None, {"BYLINE_JOURNAL__MAX_BYTES": written}).journal.max_bytes == size
+
+
+def test_durations_and_sizes_are_plain_numbers():
+    settings = load(None, {"BYLINE_LEDGER__SQL_TIMEOUT": "5s", "BYLINE_LEDGER__MEMORY_LIMIT": "1GiB"})
+    assert type(settings.ledger.sql_timeout) is float
+    assert type(settings.ledger.memory_limit) is int
+    assert msgspec.json.encode(settings.ledger.sql_timeout) == b"5.0"
 
 
 def test_the_environment_wins_over_the_file(write):

@@ -73,7 +73,9 @@ def _rows(fields: list[schema.Field], at: schema.Path) -> Iterator[str]:
     yield "|---|---|---|---|---|"
     for field in fields:
         default = (
-            "must be set" if field.default is msgspec.NODEFAULT else _code(values.written(field.default))
+            "must be set"
+            if field.default is msgspec.NODEFAULT
+            else _code(values.written(field.type, field.default))
         )
         sentence = field.meta.description if field.meta and field.meta.description else ""
         kind = values.type_name(field.type, field.meta)

@@ -12,7 +12,7 @@ import re
 from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, NewType, Union, get_args, get_origin
 
 import msgspec
 
@@ -30,12 +30,11 @@ _BINARY = {"GiB": 1024**3, "MiB": 1024**2, "KiB": 1024, "B": 1}
 _BOOLS = {"true": True, "1": True, "false": False, "0": False}
 
 
-class Duration(float):
-    """Seconds, written `20ms`, `5s`, `5m`, `24h`, `7d`, or as a plain number."""
-
-
-class Size(int):
-    """Bytes, written `64MB` (decimal), `16KiB` (binary), or as a plain number."""
+# New types, not subclasses: a value leaves here as a plain number, which every encoder takes.
+Duration = NewType("Duration", float)
+"""Seconds, written `20ms`, `5s`, `5m`, `24h`, `7d`, or as a plain number."""
+Size = NewType("Size", int)
+"""Bytes, written `64MB` (decimal), `16KiB` (binary), or as a plain number."""
 
 
 def parse_duration(value: object) -> Duration:
@@ -57,19 +56,15 @@ def parse_size(value: object) -> Size:
     raise ValueError
 
 
-def written(value: object) -> str:
-    """A value as one would write it in TOML; empty for None."""
-    match value:
-        case None:
-            return ""
-        case Duration():
-            return json.dumps(_in_units(round(value * 1000), _MILLISECONDS, "ms"))
-        case Size():
-            return json.dumps(_in_units(value, _BINARY, "B"))
-        case Path():
-            return json.dumps(str(value))
-        case _:
-            return json.dumps(value)
+def written(kind: Any, value: Any) -> str:
+    """A value of that type as one would write it in TOML; empty for None."""
+    if value is None:
+        return ""
+    if kind is Duration:
+        return json.dumps(_in_units(round(value * 1000), _MILLISECONDS, "ms"))
+    if kind is Size:
+        return json.dumps(_in_units(value, _BINARY, "B"))
+    return json.dumps(str(value) if isinstance(value, Path) else value)
 
 
 def _in_units(amount: int, units: dict[str, int], smallest: str) -> str:
