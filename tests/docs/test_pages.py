@@ -14,7 +14,7 @@ from byline.settings import load
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-HOW_TO = sorted(ROOT.glob("docs/how-to/*.md"))
+SET_UP = [ROOT / f"docs/how-to/{name}.md" for name in ("claude-code", "codex", "providers", "sdk-programs")]
 LINK = re.compile(r"\]\(([^)\s#]*)(?:#([^)\s]+))?\)")
 TOML = re.compile(r"^```toml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SECTIONS = ("gateway", "providers", "identity", "journal", "ledger", "auth", "console", "upstream", "prices")
@@ -53,8 +53,8 @@ def test_files_named_in_the_architecture_exist():
     assert missing == []
 
 
-@pytest.mark.parametrize("page", HOW_TO, ids=name)
-def test_a_how_to_ends_with_how_to_verify_and_what_to_do_about_trouble(page):
+@pytest.mark.parametrize("page", SET_UP, ids=name)
+def test_a_set_up_ends_with_how_to_verify_and_what_to_do_about_trouble(page):
     headings = re.findall(r"^## (.*)$", page.read_text(), re.MULTILINE)
     assert headings[-2:] == ["Verify", "Troubleshooting"]
 
@@ -79,3 +79,16 @@ def test_reference_pages_are_up_to_date(file, page):
 def test_every_command_is_documented():
     page = (ROOT / "docs/reference/cli.md").read_text()
     assert [command for command in COMMANDS if f"## `byline {command}" not in page] == []
+
+
+@pytest.mark.parametrize("directory", ["how-to", "explanation", "reference"])
+def test_every_page_is_in_the_index(directory):
+    index = (ROOT / "docs/index.md").read_text()
+    pages = ROOT.glob(f"docs/{directory}/*.md")
+    assert [page.name for page in pages if f"({directory}/{page.name})" not in index] == []
+
+
+def test_every_decision_is_listed():
+    listed = (ROOT / "docs/decisions/README.md").read_text()
+    decisions = ROOT.glob("docs/decisions/[0-9]*.md")
+    assert [page.name for page in decisions if f"({page.name})" not in listed] == []
