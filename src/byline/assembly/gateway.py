@@ -22,6 +22,7 @@ from byline.control.database import open_control
 from byline.control.directory import KeyDirectory
 from byline.gateway.admission import Admitter
 from byline.gateway.attempt import Surroundings
+from byline.gateway.callers import HeadMemory
 from byline.gateway.client import ClientLimits
 from byline.gateway.drains import DrainLimits, Drains
 from byline.gateway.exchange import Clock, Tally
@@ -30,6 +31,7 @@ from byline.gateway.http1.request_head import RequestHeadReader
 from byline.gateway.local_routes import LocalRoutes
 from byline.gateway.pipeline import Pipeline
 from byline.gateway.readiness import WorkerReadiness
+from byline.gateway.recognition import Recognizer
 from byline.gateway.routes import Routes
 from byline.gateway.worker import Periodic, Worker, WorkerOptions
 from byline.settings import Settings, SettingsError
@@ -131,24 +133,26 @@ def build_worker(
         CLOCK.monotonic,
     )
     around = Surroundings(journal=journal, drains=drains, tally=tally)
+    gateway_id = settings.gateway.id or socket.gethostname()
     readiness = WorkerReadiness(journal, directory)
     pipeline = Pipeline(
         local=LocalRoutes(readiness),
         routes=Routes(providers),
         authenticator=build_authenticator(settings, directory),
-        directory=directory,
+        heads=RequestHeadReader(_identity_headers(settings)),
+        memory=HeadMemory(directory, CLOCK.wall),
+        recognizer=Recognizer(directory, gateway_id),
         admitter=Admitter(journal.accepts),
         forwarder=Forwarder(journal, around),
         journal=journal,
         tally=tally,
         clock=CLOCK,
-        gateway_id=settings.gateway.id or socket.gethostname(),
+        gateway_id=gateway_id,
         max_body_bytes=settings.gateway.max_body_bytes,
     )
     status = StatusFile(data_dir.status / f"worker{number}.json", journal, tally, drains, directory)
     return Worker(
         pipeline,
-        heads=RequestHeadReader(_identity_headers(settings)),
         limits=_client_limits(settings),
         options=WorkerOptions(settings.gateway.max_connections, settings.gateway.shutdown_timeout),
         watched=[drains, *(provider.pool for provider in providers)],

@@ -61,6 +61,7 @@ class KeyDirectory:
         self._snapshot = _EMPTY
         self._reload_whole = True
         self._read_at: float | None = None
+        self._generation = 0
         self._uses: dict[str, float] = {}
         self.problem: str | None = None
         """Why the last look at the database failed; None while all is well."""
@@ -75,11 +76,21 @@ class KeyDirectory:
             return False
         self.problem = None
         self._read_at = self._clock()
+        self._generation += changed
         return changed
 
     def is_stale(self) -> bool:
         """True when the snapshot is too old to decide by, or there never was one."""
         return self._read_at is None or self._clock() - self._read_at > self._max_stale_s
+
+    @property
+    def generation(self) -> int:
+        """Rises with every new snapshot: what was concluded from an older one may be wrong."""
+        return self._generation
+
+    def expiry(self, key_id: str) -> float | None:
+        stored = self._snapshot.keys.get(key_id)
+        return None if stored is None else stored.expires_at
 
     def lookup(self, key_id: str) -> StoredKey | None:
         return self._snapshot.keys.get(key_id)

@@ -17,7 +17,7 @@ from byline.gateway.exchange import Exchange, Reply
 from byline.gateway.http1.body import BodyReceiver, SizedBody, receive_body
 from byline.gateway.http1.errors import ProtocolError
 from byline.gateway.http1.head_framing import find_head_end
-from byline.gateway.http1.request_head import RequestHead, RequestHeadReader
+from byline.gateway.http1.request_head import RequestHead
 from byline.gateway.refusals import Refused, kind_of_status
 
 NEVER = float("inf")
@@ -39,7 +39,7 @@ class ClientLimits(msgspec.Struct, frozen=True):
 class Handler(Protocol):
     """The pipeline, as a connection sees it."""
 
-    def open(self, head: RequestHead, reply: Reply) -> Exchange | Awaitable[Exchange]: ...
+    def open(self, block: bytes, client: ClientConnection) -> Exchange | Awaitable[Exchange]: ...
     def proceed(self, exchange: Exchange, body: bytes) -> None: ...
     def refuse(self, exchange: Exchange, refusal: Refused) -> None: ...
     def refuse_malformed(self, reply: Reply, error: ProtocolError) -> None: ...
@@ -49,21 +49,19 @@ class ClientConnection(asyncio.Protocol):
     def __init__(
         self,
         handler: Handler,
-        heads: RequestHeadReader,
         limits: ClientLimits,
         clock: Callable[[], float],
         closed: Callable[[ClientConnection], None],
     ) -> None:
         self._handler = handler
-        self._heads = heads
         self._limits = limits
         self._clock = clock
         self._closed = closed
         self._transport: asyncio.Transport | None = None
         self._peer_address = ""
-        self._partial = b""
+        self._partial: bytes = b""
         """The beginning of a head."""
-        self._stash = b""
+        self._stash: bytes = b""
         """What came while a request was under way."""
         self._reply: ClientReply | None = None
         self._exchange: Exchange | None = None
@@ -176,17 +174,14 @@ class ClientConnection(asyncio.Protocol):
             self._partial = data
             return b""
         self._partial = b""
-        self._open(self._heads.read(data[:end].removeprefix(b"\r\n")))
-        return data[end + 4 :]
-
-    def _open(self, head: RequestHead) -> None:
         self.deadline = self._clock() + self._limits.body_timeout_s
-        opened = self._handler.open(head, self._new_reply(head))
+        opened = self._handler.open(data[:end].removeprefix(b"\r\n"), self)
         if isinstance(opened, Exchange):
             self._opened(opened)
         else:
             self._busy = True
             self._opening = asyncio.ensure_future(self._open_later(opened))
+        return data[end + 4 :]
 
     async def _open_later(self, opening: Awaitable[Exchange]) -> None:
         exchange = await opening
@@ -252,7 +247,7 @@ class ClientConnection(asyncio.Protocol):
         exchange, self._exchange = self._exchange, None
         self._body = None
         if exchange is None:
-            self._handler.refuse_malformed(self._new_reply(None), error)
+            self._handler.refuse_malformed(self.new_reply(None), error)
             return
         if self._reply is not None:
             self._reply.close_after = True
@@ -260,7 +255,7 @@ class ClientConnection(asyncio.Protocol):
 
     # answers out
 
-    def _new_reply(self, head: RequestHead | None) -> ClientReply:
+    def new_reply(self, head: RequestHead | None) -> ClientReply:
         assert self._transport is not None
         self._reply = ClientReply(
             self._transport,

@@ -11,6 +11,7 @@ import msgspec
 
 from byline.apis.api import Buffer, Family, RequestFacts
 from byline.gateway.auth.admission import Admission
+from byline.gateway.callers import Caller, KnownHead
 from byline.gateway.http1.request_head import RequestHead
 from byline.gateway.ids import TraceContext, new_uuid7, open_trace
 from byline.gateway.routes import Route
@@ -68,11 +69,18 @@ class Exchange:
     """Filled from left to right by the pipeline; a None is a step not yet reached."""
 
     __slots__ = (
-        "accepted_at", "admission", "attribution", "body", "body_at", "clock", "exchange_id", "facts", "family",
-        "head", "hides_usage", "in_flight", "record", "reply", "request", "route", "started_at", "trace",
+        "accepted_at", "admission", "attribution", "body_at", "caller", "clock", "exchange_id", "facts", "family",
+        "head", "hides_usage", "in_flight", "known", "record", "reply", "request", "route", "started_at", "trace",
     )  # fmt: skip
 
-    def __init__(self, head: RequestHead, reply: Reply, family: Family, clock: Clock) -> None:
+    def __init__(
+        self,
+        head: RequestHead,
+        reply: Reply,
+        family: Family,
+        clock: Clock,
+        traceparent: bytes | None,
+    ) -> None:
         self.head = head
         self.family: Family = family
         self.clock = clock
@@ -80,16 +88,17 @@ class Exchange:
         now = clock.wall()
         self.started_at = datetime.fromtimestamp(now, UTC)
         self.exchange_id = new_uuid7(now)
-        self.trace: TraceContext = open_trace(self.exchange_id, head.get(b"traceparent"))
+        self.trace: TraceContext = open_trace(self.exchange_id, traceparent)
         self.reply: Reply | None = reply
         """None once answered, or once the client has gone."""
         self.in_flight: InFlight | None = None
-        self.body = b""
-        """The whole request body, decoded; dropped once it is stamped."""
+        self.known: KnownHead | None = None
+        """Set where this client has asked before, or may be recalled when it asks again."""
         self.route: Route | None = None
         self.admission: Admission | None = None
         self.attribution: Attribution | None = None
         self.facts: RequestFacts | None = None
+        self.caller: Caller | None = None
         self.record: UsageRecord | None = None
         self.request: UpstreamRequest | None = None
         self.hides_usage = False
@@ -111,9 +120,9 @@ class Exchange:
         return self.route
 
     @property
-    def required_attribution(self) -> Attribution:
-        assert self.attribution is not None
-        return self.attribution
+    def required_facts(self) -> RequestFacts:
+        assert self.facts is not None
+        return self.facts
 
     def client_gone(self) -> None:
         self.reply = None

@@ -17,8 +17,6 @@ from byline.gateway.upstream.dial import DialError
 from byline.gateway.upstream.pool import UpstreamPool
 from byline.usage.record import UsageRecord
 
-_CARRIED_OVER = ("credential", "identifier", "identity_action", "metadata_user_id", "gateway_id")
-
 
 class StartJournal(Protocol):
     def append_start(
@@ -45,11 +43,10 @@ class Forwarder:
 
     def send_again(self, exchange: Exchange) -> None:
         """Attempt 2, on a fresh connection: a reused one had ended before any byte of an answer."""
-        first = exchange.record
+        first, caller = exchange.record, exchange.caller
         assert first is not None
-        record = exchange.record = open_record(exchange, first.gateway_id or "")
-        for name in _CARRIED_OVER:
-            setattr(record, name, getattr(first, name))
+        assert caller is not None
+        record = exchange.record = open_record(exchange, caller.record)
         record.request_id, record.attempt = new_uuid7(exchange.clock.wall()), first.attempt + 1
         record.span_id = record.request_id.replace("-", "")[16:]
         self.forward(exchange, reuse=False)

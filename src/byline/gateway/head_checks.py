@@ -11,11 +11,15 @@ from byline.gateway.refusals import Refused, kind_of_status
 def check_head(head: RequestHead, max_body_bytes: int) -> None:
     """Raises Refused(413 or 415)."""
     if head.content_length > max_body_bytes:
-        raise Refused(413, "too_large", f"the request body is larger than {max_body_bytes} bytes")
+        raise body_too_large(max_body_bytes)
     try:
         require_supported(head.content_encoding)
     except ProtocolError as error:
         raise Refused(error.status, kind_of_status(error.status), str(error)) from None
+
+
+def body_too_large(max_body_bytes: int) -> Refused:
+    return Refused(413, "too_large", f"the request body is larger than {max_body_bytes} bytes")
 
 
 def upgrade_required() -> Refused:

@@ -1,18 +1,16 @@
-"""Identifiers made at accept: request ids that sort by time, and trace context.
-
-Random bits come from a plain generator: these ids name things, they guard nothing.
-"""
+"""Identifiers made at accept: request ids that sort by time, and trace context."""
 
 from __future__ import annotations
 
-import random
 import re
 
 import msgspec
 
+from byline.usage.ids import new_uuid7
+
+__all__ = ["TraceContext", "new_uuid7", "open_trace"]
+
 _TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
-_random = random.SystemRandom().getrandbits(64)
-_bits = random.Random(_random).getrandbits  # noqa: S311  (names, not secrets)
 
 
 class TraceContext(msgspec.Struct, frozen=True, gc=False):
@@ -24,14 +22,6 @@ class TraceContext(msgspec.Struct, frozen=True, gc=False):
     def traceparent(self) -> bytes:
         """The W3C header that makes our span the parent of whatever comes upstream."""
         return f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}".encode()
-
-
-def new_uuid7(epoch_s: float) -> str:
-    """RFC 9562 version 7: the first 48 bits are milliseconds."""
-    bits = _bits(74)
-    stamp = int(epoch_s * 1000)
-    variant = 0x8000 | (bits >> 48) & 0x3FFF
-    return f"{stamp >> 16:08x}-{stamp & 0xFFFF:04x}-7{bits >> 62:03x}-{variant:04x}-{bits & 0xFFFF_FFFF_FFFF:012x}"
 
 
 def open_trace(request_id: str, traceparent: bytes | None) -> TraceContext:

@@ -1,7 +1,8 @@
 """One request's way through the gateway. Start reading here.
 
     open:     authenticate -> find the route -> check what the head alone tells
-    proceed:  read the body -> attribute -> admit -> stamp -> forward
+    proceed:  read the body -> recognize the caller (claims, attribution, identifier)
+              -> admit -> stamp -> forward
 
 The answer's way back is in `attempt`: relay, meter, settle, journal. A step that can't go on raises
 Refused; it is answered and recorded in one place, `refuse`.
@@ -14,22 +15,30 @@ from typing import Protocol
 
 from byline.gateway.admission import Admitter
 from byline.gateway.auth.admission import Admission, Refusal
-from byline.gateway.auth.attribution import UserLookup, attribute
 from byline.gateway.auth.authenticator import Authenticator
+from byline.gateway.callers import HeadMemory, Recalled
 from byline.gateway.error_reply import send_refusal
 from byline.gateway.exchange import Clock, Exchange, Reply, Tally
 from byline.gateway.forwarding import Forwarder
-from byline.gateway.head_checks import check_head, upgrade_required
+from byline.gateway.head_checks import body_too_large, check_head, upgrade_required
 from byline.gateway.http1.errors import ProtocolError
-from byline.gateway.http1.request_head import RequestHead
+from byline.gateway.http1.request_head import RequestHead, RequestHeadReader
 from byline.gateway.ids import new_uuid7
+from byline.gateway.intake import Intake, send_intake_refusal
 from byline.gateway.local_routes import LocalRoutes
-from byline.gateway.reading import read_body, read_request_claims
-from byline.gateway.record import close_record, open_record
+from byline.gateway.reading import read_body
+from byline.gateway.recognition import Recognizer
+from byline.gateway.record import close_record, describe, open_record
 from byline.gateway.refusals import Refused, kind_of_status
 from byline.gateway.routes import Routes, explain_unserved
 from byline.gateway.stamping import stamp
 from byline.usage.record import UsageRecord
+
+
+class Client(Protocol):
+    """Who sent the head, and takes the answer."""
+
+    def new_reply(self, head: RequestHead) -> Reply: ...
 
 
 class RowJournal(Protocol):
@@ -44,8 +53,11 @@ class Pipeline:
         *,
         local: LocalRoutes,
         routes: Routes,
+        intake: Intake,
         authenticator: Authenticator,
-        directory: UserLookup,
+        heads: RequestHeadReader,
+        memory: HeadMemory,
+        recognizer: Recognizer,
         admitter: Admitter,
         forwarder: Forwarder,
         journal: RowJournal,
@@ -56,8 +68,11 @@ class Pipeline:
     ) -> None:
         self._local = local
         self._routes = routes
+        self._intake = intake
         self._authenticator = authenticator
-        self._directory = directory
+        self._heads = heads
+        self._memory = memory
+        self._recognizer = recognizer
         self._admitter = admitter
         self._forwarder = forwarder
         self._journal = journal
@@ -66,12 +81,18 @@ class Pipeline:
         self._gateway_id = gateway_id
         self._max_body_bytes = max_body_bytes
 
-    def open(self, head: RequestHead, reply: Reply) -> Exchange | Awaitable[Exchange]:
+    def open(self, block: bytes, client: Client) -> Exchange | Awaitable[Exchange]:
         """The head has come, the body has not. An exchange without a `reply` is answered already.
 
-        Awaitable only where a signing key must be fetched first.
+        Awaitable only where a signing key must be fetched first. Raises ProtocolError.
         """
-        exchange = Exchange(head, reply, self._routes.family_of(head), self._clock)
+        recalled = self._memory.recall(block)
+        if recalled is not None:
+            return self._open_again(recalled, client)
+        head = self._heads.read(block)
+        reply = client.new_reply(head)
+        family = self._routes.family_of(head)
+        exchange = Exchange(head, reply, family, self._clock, head.get(b"traceparent"))
         if self._local.answer(head, reply):
             exchange.reply = None
         elif head.wants_upgrade:
@@ -80,17 +101,17 @@ class Pipeline:
             outcome = self._authenticator.authenticate(head.read, reply.peer_address)
             if not isinstance(outcome, Admission | Refusal):
                 return self._open_later(exchange, outcome)
-            self._open_authenticated(exchange, outcome)
+            self._open_authenticated(exchange, outcome, block)
         return exchange
 
     def proceed(self, exchange: Exchange, body: bytes) -> None:
         """The body is whole: from here to the wire."""
         try:
             exchange.facts = read_body(exchange, body, self._max_body_bytes)
-            claims = read_request_claims(exchange)
-            exchange.attribution = attribute(exchange.grant, claims, self._directory)
+            exchange.caller = caller = self._recognizer.recognize(exchange)
+            exchange.attribution = caller.attribution
             self._admitter.admit(exchange)
-            stamp(exchange, self._gateway_id, self._tally)
+            stamp(exchange, caller, self._tally)
             self._forwarder.forward(exchange)
         except Refused as refusal:
             self.refuse(exchange, refusal)
@@ -110,18 +131,29 @@ class Pipeline:
         refusal = Refused(error.status, kind_of_status(error.status), str(error))
         send_refusal(reply, "anthropic", refusal, new_uuid7(self._clock.wall()))
 
-    def _open_authenticated(self, exchange: Exchange, outcome: Admission | Refusal) -> None:
+    def _open_authenticated(self, exchange: Exchange, outcome: Admission | Refusal, block: bytes) -> None:
+        head = exchange.head
         try:
-            exchange.admission = self._require_admission(outcome)
-            exchange.route = self._routes.find(exchange.head)
-            if exchange.route is None:
-                raise explain_unserved(exchange.head.line.path)
-            check_head(exchange.head, self._max_body_bytes)
+            exchange.admission = admission = self._require_admission(outcome)
+            exchange.route = route = self._routes.find(head)
+            if route is None:
+                raise explain_unserved(head.line.path)
+            check_head(head, self._max_body_bytes)
+            exchange.known = self._memory.remember(block, head, exchange.family, route, admission)
         except Refused as refusal:
             self.refuse(exchange, refusal)
 
+    def _open_again(self, recalled: Recalled, client: Client) -> Exchange:
+        known, head = recalled.known, recalled.head
+        reply = client.new_reply(head)
+        exchange = Exchange(head, reply, known.family, self._clock, recalled.traceparent)
+        exchange.known, exchange.route, exchange.admission = known, known.route, known.admission
+        if head.content_length > self._max_body_bytes:
+            self.refuse(exchange, body_too_large(self._max_body_bytes))
+        return exchange
+
     async def _open_later(self, exchange: Exchange, outcome: Awaitable[Admission | Refusal]) -> Exchange:
-        self._open_authenticated(exchange, await outcome)
+        self._open_authenticated(exchange, await outcome, b"")
         return exchange
 
     def _require_admission(self, outcome: Admission | Refusal) -> Admission:
@@ -133,8 +165,8 @@ class Pipeline:
 
     def _record_refusal(self, exchange: Exchange, refusal: Refused) -> None:
         if exchange.attribution is None:
-            exchange.attribution = attribute(exchange.grant, read_request_claims(exchange), self._directory)
-        record = open_record(exchange, self._gateway_id)
+            exchange.attribution = self._recognizer.attribute(exchange)
+        record = open_record(exchange, describe(exchange, self._gateway_id))
         record.http_status, record.error_type = refusal.status, refusal.kind
         close_record(record, exchange, None, "rejected")
         self._journal.append_end(record)

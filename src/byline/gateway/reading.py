@@ -15,8 +15,9 @@ def read_body(exchange: Exchange, body: bytes, max_body_bytes: int) -> RequestFa
     """A body that gateway and provider could read differently is refused."""
     exchange.body_at = exchange.clock.monotonic()
     try:
-        exchange.body = decode_body(body, exchange.head.content_encoding, max_body_bytes)
-        facts = exchange.required_route.api.read_request(exchange.body)
+        if exchange.head.content_encoding:
+            body = decode_body(body, exchange.head.content_encoding, max_body_bytes)
+        facts = exchange.required_route.api.read_request(body)
     except ProtocolError as error:
         raise Refused(error.status, kind_of_status(error.status), str(error)) from None
     except BodyError as error:

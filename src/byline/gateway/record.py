@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+from copy import copy
 from datetime import UTC, datetime
-
-import msgspec
 
 from byline.apis.api import Reading
 from byline.gateway.client_product import read_client_product
 from byline.gateway.exchange import Exchange
 from byline.identity.model import Attribution
+from byline.usage.reading import fill_usage
 from byline.usage.record import Outcome, UsageRecord
 
 
-def open_record(exchange: Exchange, gateway_id: str) -> UsageRecord:
-    """All that is known of an exchange so far; a row is complete only with `close_record`."""
-    route, trace = exchange.route, exchange.trace
+def describe(exchange: Exchange, gateway_id: str) -> UsageRecord:
+    """What all requests of this client share; `open_record` makes one request's row of it."""
+    route = exchange.route
     record = UsageRecord(
-        request_id=exchange.exchange_id,
-        exchange_id=exchange.exchange_id,
+        request_id="",
+        exchange_id="",
         gateway_id=gateway_id,
         started_at=exchange.started_at,
         provider=route.provider.name if route else exchange.family,
@@ -26,13 +26,21 @@ def open_record(exchange: Exchange, gateway_id: str) -> UsageRecord:
         server_address=route.provider.pool.origin.host if route else None,
         client=read_client_product(exchange.head.get(b"user-agent")),
         retry_count=_retry_count(exchange.head.get(b"x-stainless-retry-count")),
-        trace_id=trace.trace_id,
-        span_id=trace.span_id,
-        parent_span_id=trace.parent_span_id,
-        trace_sampled=trace.sampled,
     )
     if exchange.attribution is not None:
         _attribute(record, exchange.attribution)
+    return record
+
+
+def open_record(exchange: Exchange, described: UsageRecord) -> UsageRecord:
+    """The row before its request is sent; it is complete only with `close_record`."""
+    record, trace = copy(described), exchange.trace
+    record.request_id = record.exchange_id = exchange.exchange_id
+    record.started_at = exchange.started_at
+    record.trace_id = trace.trace_id
+    record.span_id = trace.span_id
+    record.parent_span_id = trace.parent_span_id
+    record.trace_sampled = trace.sampled
     if exchange.facts is not None:
         record.model_requested = exchange.facts.model
         record.streaming = exchange.facts.streaming
@@ -69,31 +77,7 @@ def close_record(record: UsageRecord, exchange: Exchange, reading: Reading | Non
     record.duration_ms = round((clock.monotonic() - exchange.accepted_at) * 1000, 3)
     if reading is None:
         return
-    _copy_reading(record, reading)
-    record.usage_complete = reading.complete
-    if reading.error_type is not None:
-        record.error_type = reading.error_type
-    if reading.raw_usage is not None:
-        record.raw_usage = msgspec.Raw(reading.raw_usage)
-
-
-def _copy_reading(record: UsageRecord, reading: Reading) -> None:
-    record.response_id = reading.response_id
-    record.model_reported = reading.model_reported
-    record.finish_reason = reading.finish_reason
-    record.input_tokens = reading.input_tokens
-    record.input_uncached_tokens = reading.input_uncached_tokens
-    record.cache_read_tokens = reading.cache_read_tokens
-    record.cache_write_tokens = reading.cache_write_tokens
-    record.cache_write_5m_tokens = reading.cache_write_5m_tokens
-    record.cache_write_1h_tokens = reading.cache_write_1h_tokens
-    record.output_tokens = reading.output_tokens
-    record.reasoning_tokens = reading.reasoning_tokens
-    record.web_search_requests = reading.web_search_requests
-    record.iterations = reading.iterations
-    record.service_tier = reading.service_tier
-    record.speed = reading.speed
-    record.inference_geo = reading.inference_geo
+    fill_usage(record, reading)
 
 
 def _retry_count(value: bytes | None) -> int | None:

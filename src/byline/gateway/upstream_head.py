@@ -11,26 +11,40 @@ from byline.gateway.http1.fields import Travel
 from byline.gateway.http1.request_head import RequestHead
 from byline.gateway.provider import CLIENT_CREDENTIAL, Provider
 from byline.gateway.routes import Route
+from byline.identity.model import Actor
 
 
-def write_upstream_head(
-    exchange: Exchange, route: Route, credential_line: bytes, body_length: int | None
-) -> bytes:
-    """`body_length` None: a request without a body."""
-    head, provider = exchange.head, route.provider
+def start_upstream_head(exchange: Exchange, credential_line: bytes) -> bytes:
+    """All lines that are the same for every request of this client."""
+    head, route = exchange.head, exchange.required_route
     lines = [
         _request_line(head, route),
-        b"Host: " + provider.pool.origin.authority.encode("ascii"),
-        *_travelling(head, provider, exchange.pays_itself),
-        credential_line,
+        b"Host: " + route.provider.pool.origin.authority.encode("ascii"),
+        *_travelling(head, route.provider, exchange.pays_itself),
         # Identity, so that usage can be read from the answer as it passes.
         b"Accept-Encoding: identity",
     ]
-    if provider.forward_traceparent:
-        lines.append(b"traceparent: " + exchange.trace.traceparent())
-    if body_length is not None:
-        lines.append(b"Content-Length: %d" % body_length)
-    return b"\r\n".join(lines) + b"\r\n\r\n"
+    if credential_line:
+        lines.append(credential_line)
+    return b"\r\n".join(lines) + b"\r\n"
+
+
+def end_upstream_head(exchange: Exchange, body_length: int | None) -> bytes:
+    """The lines that differ. `body_length` None: a request without a body."""
+    end = b"\r\n" if body_length is None else b"Content-Length: %d\r\n\r\n" % body_length
+    if exchange.required_route.provider.forward_traceparent:
+        return b"traceparent: " + exchange.trace.traceparent() + b"\r\n" + end
+    return end
+
+
+def credential_for(exchange: Exchange, subject: Actor) -> tuple[str, bytes]:
+    """Name for the row, and the line to send. Raises Refused where our own key is missing."""
+    own = exchange.admission.client_credential if exchange.admission else None
+    if own is not None:
+        name, value = own
+        return CLIENT_CREDENTIAL, name + b": " + value
+    credential = exchange.required_route.provider.credential_for(exchange.grant, subject)
+    return credential.name, credential.header_line
 
 
 def _request_line(head: RequestHead, route: Route) -> bytes:
@@ -42,20 +56,8 @@ def _request_line(head: RequestHead, route: Route) -> bytes:
 
 
 def _travelling(head: RequestHead, provider: Provider, own_credential: bool) -> list[bytes]:
-    if not (own_credential or provider.forward_organization or head.connection_options):
-        return [field.line for field in head.fields if not field.travel]
     allowed = {Travel.UPSTREAM}
     if own_credential or provider.forward_organization:
         allowed.add(Travel.OWN_CREDENTIAL_ONLY)
     hop_by_hop = head.connection_options
     return [field.line for field in head.fields if field.travel in allowed and field.name not in hop_by_hop]
-
-
-def credential_for(exchange: Exchange, route: Route) -> tuple[str, bytes]:
-    """Name for the row, and the line to send. Raises Refused where our own key is missing."""
-    own = exchange.admission.client_credential if exchange.admission else None
-    if own is not None:
-        name, value = own
-        return CLIENT_CREDENTIAL, name + b": " + value
-    credential = route.provider.credential_for(exchange.grant, exchange.required_attribution.subject)
-    return credential.name, credential.header_line

@@ -12,7 +12,6 @@ from typing import Protocol, cast
 import msgspec
 
 from byline.gateway.client import ClientConnection, ClientLimits, Handler
-from byline.gateway.http1.request_head import RequestHeadReader
 
 SWEEP_INTERVAL_S = 0.25
 log = logging.getLogger(__name__)
@@ -45,7 +44,6 @@ class Worker:
         self,
         handler: Handler,
         *,
-        heads: RequestHeadReader,
         limits: ClientLimits,
         options: WorkerOptions,
         watched: Sequence[HasDeadlines],
@@ -55,7 +53,6 @@ class Worker:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._handler = handler
-        self._heads = heads
         self._limits = limits
         self._options = options
         self._watched = watched
@@ -105,7 +102,7 @@ class Worker:
     def _accept(self) -> asyncio.Protocol:
         if len(self._clients) >= self._options.max_connections:
             return _Refusal()
-        client = ClientConnection(self._handler, self._heads, self._limits, self._clock, self._closed)
+        client = ClientConnection(self._handler, self._limits, self._clock, self._closed)
         self._clients.add(client)
         return client
 

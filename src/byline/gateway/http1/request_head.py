@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from copy import copy
 
 import httptools
 import msgspec
@@ -57,6 +58,14 @@ class RequestHead(msgspec.Struct, gc=False):
             if known == name:
                 return value
         return None
+
+    def without_credentials(self) -> RequestHead:
+        """A copy that may be kept."""
+        kept = copy(self)
+        kept.fields = [field for field in self.fields if field.travel != Travel.CREDENTIAL]
+        names = {field.name for field in self.fields if field.travel == Travel.CREDENTIAL}
+        kept.read = [pair for pair in self.read if pair[0] not in names]
+        return kept
 
     @property
     def has_body(self) -> bool:

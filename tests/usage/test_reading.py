@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from byline.apis.api import Reading
-from byline.gateway.record import _copy_reading  # pyright: ignore[reportPrivateUsage]
+from byline.usage.reading import fill_usage
 from byline.usage.record import UsageRecord
 
 NOT_COPIED = {"complete", "error_type", "raw_usage"}
@@ -19,7 +19,7 @@ def test_every_column_that_a_meter_reads_reaches_the_row() -> None:
         if name.endswith("_tokens"):
             values[name] = 7  # type: ignore[assignment]
     record = UsageRecord(request_id="r", exchange_id="r", started_at=datetime.now(UTC), provider="p", api="messages")
-    _copy_reading(record, Reading(**values))  # type: ignore[arg-type]
+    fill_usage(record, Reading(**values))  # type: ignore[arg-type]
     copied = msgspec.structs.asdict(record)
     assert {name: copied[name] for name in values} == values
     assert copied["input_tokens"] == 21

@@ -1,0 +1,136 @@
+"""What stays the same between one client's requests, worked out once.
+
+A client that asks again sends the same head, but for the body's length and the trace, and the same
+identity field. Who that is, what is stamped and which lines travel is then known already. A head is
+remembered by a keyed digest, never by its bytes: it holds the client's credential. Whatever changes
+in the control database makes everything be worked out anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from collections.abc import Callable
+from copy import copy
+from typing import Protocol
+
+import msgspec
+
+from byline.apis.api import Family
+from byline.gateway.auth.admission import Admission
+from byline.gateway.http1.request_head import RequestHead
+from byline.gateway.routes import Route
+from byline.identity.identifier import Decision
+from byline.identity.model import Attribution
+from byline.usage.record import UsageRecord
+
+MAX_HEADS = 4096
+MAX_HEAD_BYTES = 8192
+MAX_CALLERS_PER_HEAD = 64
+_LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ([0-9]{1,15})(?=\r\n|\Z)")
+_TRACE = re.compile(rb"\r\ntraceparent: ([^\r\n]{1,128})(?=\r\n|\Z)")
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """One client with one identity field: attributed, stamped and paid for the same way each time."""
+
+    attribution: Attribution
+    decision: Decision | None
+    """None where the API has no identity field."""
+    overwrites: bool
+    record: UsageRecord
+    """The row as far as it is known before the request itself: to be copied."""
+    head_start: bytes
+    """The upstream request's head, up to its last lines."""
+
+
+class KnownHead(msgspec.Struct, frozen=True):
+    """A head that was authenticated and routed, without its credentials."""
+
+    head: RequestHead
+    family: Family
+    route: Route
+    admission: Admission
+    generation: int
+    expires_at: float | None
+    callers: dict[str | None, Caller] = {}
+    """By what the client sent in the identity field."""
+
+
+class KeyState(Protocol):
+    """The directory of keys, as far as memory depends on it."""
+
+    @property
+    def generation(self) -> int: ...
+    def is_stale(self) -> bool: ...
+    def expiry(self, key_id: str) -> float | None: ...
+    def record_use(self, key_id: str, at: float) -> None: ...
+
+
+class Recalled(msgspec.Struct, frozen=True, gc=False):
+    known: KnownHead
+    head: RequestHead
+    traceparent: bytes | None
+
+
+class HeadMemory:
+    """Heads that were let in by a Byline key. One per worker."""
+
+    def __init__(self, keys: KeyState, wall: Callable[[], float]) -> None:
+        self._keys = keys
+        self._wall = wall
+        self._secret = secrets.token_bytes(32)
+        self._known: dict[bytes, KnownHead] = {}
+
+    def recall(self, block: bytes) -> Recalled | None:
+        """None: read, authenticate and route it as if it were the first."""
+        blanked, length, traceparent = _blank(block)
+        known = self._known.get(self._digest(blanked))
+        if known is None or known.generation != self._keys.generation or self._keys.is_stale():
+            return None
+        now = self._wall()
+        if known.expires_at is not None and now >= known.expires_at:
+            return None
+        self._keys.record_use(known.admission.grant.key_id or "", now)
+        head = copy(known.head)
+        head.content_length = length
+        return Recalled(known, head, traceparent)
+
+    def remember(
+        self, block: bytes, head: RequestHead, family: Family, route: Route, admission: Admission
+    ) -> KnownHead | None:
+        """None where it is not to be remembered: only keys stand still, and credentials stay out."""
+        key_id = admission.grant.key_id
+        if key_id is None or admission.client_credential is not None or len(block) > MAX_HEAD_BYTES:
+            return None
+        if len(self._known) >= MAX_HEADS:
+            self._known.clear()
+        known = KnownHead(
+            head.without_credentials(),
+            family,
+            route,
+            admission,
+            self._keys.generation,
+            self._keys.expiry(key_id),
+            {},
+        )
+        self._known[self._digest(_blank(block)[0])] = known
+        return known
+
+    def _digest(self, blanked: bytes) -> bytes:
+        return hashlib.blake2b(blanked, digest_size=16, key=self._secret).digest()
+
+
+def _blank(block: bytes) -> tuple[bytes, int, bytes | None]:
+    """The head without the values that differ from request to request; their names stay in place, so
+    that one more or one less of them makes another head."""
+    length = traceparent = None
+    match = _LENGTH.search(block)
+    if match is not None:
+        length = int(match[1])
+        block = block[: match.start(1)] + block[match.end(1) :]
+    if block.find(b"\r\ntraceparent: ") >= 0 and (match := _TRACE.search(block)) is not None:
+        traceparent = match[1]
+        block = block[: match.start(1)] + block[match.end(1) :]
+    return block, length or 0, traceparent
