@@ -58,10 +58,7 @@ class Reader:
         if field.shape == "value":
             self._value(field, node, at, found)
         elif isinstance(node, Given):
-            header = ".".join((*at, "NAME") if field.shape == "sections" else at)
-            self.problems.append(
-                f"{node.origin}: {_dotted(at)} is a table; write [{header}] and its keys below"
-            )
+            self._not_a_table(node, at, (*at, "NAME") if field.shape == "sections" else at)
         elif field.shape == "sections":
             found[field.name] = self._named(field, node, at)
         else:
@@ -73,10 +70,7 @@ class Reader:
         result = dict(defaults)
         for name, node in tree.items():
             if isinstance(node, Given):
-                header = _dotted((*at, name))
-                self.problems.append(
-                    f"{node.origin}: {header} is a table; write [{header}] and its keys below"
-                )
+                self._not_a_table(node, (*at, name), (*at, name))
             elif section := self.section(field.type, node, (*at, name), defaults.get(name)):
                 result[name] = section
         return result
@@ -92,6 +86,11 @@ class Reader:
             self.problems.append(f"{node.origin}: {_dotted(at)} {error}")
             return
         found[field.name] = node.directory / value if node.directory and isinstance(value, Path) else value
+
+    def _not_a_table(self, given: Given, at: schema.Path, header: schema.Path) -> None:
+        self.problems.append(
+            f"{given.origin}: {_dotted(at)} is a table; write [{_dotted(header)}] and its keys below"
+        )
 
     def _missing(self, kind: type[msgspec.Struct], tree: Tree, at: schema.Path) -> bool:
         required = [
