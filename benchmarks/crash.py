@@ -61,7 +61,7 @@ class Crashes:
     async def start(self) -> None:
         process = gateway.start(self._prepared.config)
         self._running = gateway.Gateway(self._prepared, process)
-        await asyncio.to_thread(gateway.wait_until_ready, self._prepared.port, process, LONGEST_RECOVERY_S)
+        await asyncio.to_thread(self._running.wait_until_ready, LONGEST_RECOVERY_S)
 
     async def round(self, target: Target) -> None:
         await asyncio.sleep(self._random.uniform(0.05, 0.8))
@@ -96,9 +96,7 @@ class Crashes:
         if supervisor_died:
             await self.start()
         running = self._gateway()
-        await asyncio.to_thread(
-            gateway.wait_until_ready, self._prepared.port, running.process, LONGEST_RECOVERY_S
-        )
+        await asyncio.to_thread(running.wait_until_ready, LONGEST_RECOVERY_S)
         await self._until(lambda: bool(running.ledger_processes()), "the ledger process is back")
 
     async def _until(self, condition: Callable[[], bool], what: str) -> None:

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -67,6 +66,23 @@ from api_usage where outcome <> 'rejected'
 class Gateway:
     prepared: Prepared
     process: subprocess.Popen[bytes]
+
+    def wait_until_ready(self, timeout_s: float = 30) -> None:
+        """Raises with the end of its log if `byline serve` does not come up."""
+        deadline = time.monotonic() + timeout_s
+        while not _is_ready(self.prepared.port):
+            ended = self.process.poll() is not None
+            if ended or time.monotonic() > deadline:
+                state = (
+                    f"ended with {self.process.returncode}"
+                    if ended
+                    else f"is not ready after {timeout_s:.0f} s"
+                )
+                raise RuntimeError(f"byline serve {state}:\n{self.log_tail()}")
+            time.sleep(0.05)
+
+    def log_tail(self) -> str:
+        return (self.prepared.directory / LOG).read_text()[-2000:]
 
     def family(self) -> list[int]:
         return [self.process.pid, *descendants(self.process.pid)]
@@ -178,19 +194,12 @@ def start(config: Path, *, core: int | None = None) -> subprocess.Popen[bytes]:
     )
 
 
-def wait_until_ready(port: int, process: subprocess.Popen[bytes], timeout_s: float = 30) -> None:
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise RuntimeError(f"byline serve ended with {process.returncode} before it was ready")
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
-                if answer.status == 200:
-                    return
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            pass
-        time.sleep(0.05)
-    raise TimeoutError(f"byline serve is not ready after {timeout_s:.0f} s; see serve.log")
+def _is_ready(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
+            return answer.status == 200
+    except OSError:  # URLError and HTTPError among them
+        return False
 
 
 @contextmanager
@@ -199,7 +208,7 @@ def gateway(prepared: Prepared, *, core: int | None = None) -> Generator[Gateway
     process = start(prepared.config, core=core)
     running = Gateway(prepared, process)
     try:
-        wait_until_ready(prepared.port, process)
+        running.wait_until_ready()
         yield running
     finally:
         if process.poll() is None:
