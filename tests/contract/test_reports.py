@@ -273,8 +273,20 @@ def test_percentiles_are_those_of_whole_answers(ledger: Ledger, record: Make) ->
     )
     (row,) = ledger.report(LatencyQuery(since=BEGINNING)).dicts()
     assert (row["model"], row["requests"]) == ("m", 100)
-    assert [row[f"duration_{p}_ms"] for p in ("p50", "p95", "p99")] == pytest.approx([50.5, 95, 99], rel=0.01)
-    assert row["ttft_p50_ms"] == pytest.approx(5.05, rel=0.01)
+    assert [row[f"duration_{p}_ms"] for p in ("p50", "p95", "p99")] == pytest.approx([50, 95, 99], rel=0.006)
+    assert row["ttft_p50_ms"] == pytest.approx(5, rel=0.006)
+
+
+def test_percentiles_are_close_whatever_the_scale(ledger: Ledger, record: Make) -> None:
+    for group, scale in (("a", 0.01), ("b", 1.0), ("c", 1e6)):
+        ledger.insert_usage([record(job=group, duration_ms=scale * 1.01**n) for n in range(1000)])
+    ledger.insert_usage([record(duration_ms=0.0)])
+    rows = ledger.report(LatencyQuery(since=BEGINNING, by=("job",))).dicts()
+    found = {row["job"]: row["duration_p95_ms"] for row in rows}
+    expected = {group: scale * 1.01**949 for group, scale in (("a", 0.01), ("b", 1.0), ("c", 1e6))}
+    assert {group: found[group] for group in expected} == pytest.approx(expected, rel=0.006)
+    assert found[None] < 0.01
+    assert {row["ttft_p50_ms"] for row in rows} == {None}
 
 
 def test_the_cache_hit_share_is_of_all_input(ledger: Ledger, record: Make) -> None:

@@ -39,9 +39,6 @@ class Dialect(Protocol):
         ...
 
     def floor_div(self, numerator: str, denominator: int) -> str: ...
-    def quantile(self, column: str, share: float) -> str:
-        """Within one percent of the exact value is enough; sampling is not."""
-        ...
 
 
 class Output(msgspec.Struct, frozen=True):

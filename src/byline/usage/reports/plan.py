@@ -16,7 +16,7 @@ from byline.usage.ledger import (
     RequestsQuery,
     UsageQuery,
 )
-from byline.usage.reports import coverage, quality, requests, usage_by, windows
+from byline.usage.reports import coverage, latency, quality, requests, usage_by, windows
 from byline.usage.reports.dialect import Dialect, Plan, Value
 from byline.usage.reports.select import Select
 
@@ -36,7 +36,7 @@ def plan(query: Report, dialect: Dialect, now: datetime) -> Plan:
         case IncidentQuery():
             return windows.plan_incident(query, select)
         case LatencyQuery():
-            return quality.plan_latency(query, select)
+            return latency.plan(query, select)
         case CacheQuery():
             return quality.plan_cache(query, select)
         case ErrorsQuery():

@@ -1,38 +1,20 @@
-"""How well answers came: latency, prompt cache, and what failed."""
+"""How well answers came: from the prompt cache, or not at all."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from byline.usage.ledger import CacheQuery, Dimension, ErrorsQuery, LatencyQuery
+from byline.usage.ledger import CacheQuery, Dimension, ErrorsQuery
 from byline.usage.reports import measures
 from byline.usage.reports.arithmetic import with_shares
 from byline.usage.reports.dialect import Output, Plan
 from byline.usage.reports.local_time import from_epoch_us
 from byline.usage.reports.select import Select, group_outputs
 
-_PERCENTILES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 _FAILURE: Final = "(outcome <> 'ok' OR coalesce(http_status, 0) >= 400)"
 _FAILURE_COLUMNS: Final = ("outcome", "http_status", "error_type")
 
-Query = LatencyQuery | CacheQuery | ErrorsQuery
-
-
-def plan_latency(query: LatencyQuery, select: Select) -> Plan:
-    quantiles = {
-        f"{measure}_{name}_ms": select.dialect.quantile(select.column(f"{measure}_ms"), value)
-        for measure in ("duration", "ttft")
-        for name, value in _PERCENTILES.items()
-    }
-    groups = _groups(query, query.by, select)
-    sql = select.assemble(
-        [*groups, "count(*)", *quantiles.values()],
-        [*_conditions(query, select), "outcome = 'ok'"],
-        grouped_by=len(groups),
-        order=[f"c{len(groups)} DESC", *_names(groups)],
-    )
-    outputs = (*group_outputs(query.by), measures.count("requests"), *(Output(n, float) for n in quantiles))
-    return Plan(sql, select.parameters, outputs)
+Query = CacheQuery | ErrorsQuery
 
 
 def plan_cache(query: CacheQuery, select: Select) -> Plan:
