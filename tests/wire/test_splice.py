@@ -17,7 +17,7 @@ def test_a_splice_equals_cutting_and_joining(source: bytes, wanted: list[tuple[i
     for first, second, text in sorted(wanted, reverse=True):
         start, end = min(first, second), max(first, second)
         if end <= free and end <= len(source):
-            edits.append(Edit(start, end, text))
+            edits.append((start, end, text))
             expected[start:end] = text
             free = start if start < end else start - 1
     pieces, length = splice(source, edits)
@@ -27,6 +27,6 @@ def test_a_splice_equals_cutting_and_joining(source: bytes, wanted: list[tuple[i
 
 def test_a_splice_copies_nothing_of_the_source() -> None:
     source = b"x" * 1000
-    pieces, _ = splice(source, [Edit(500, 501, b"y")])
+    pieces, _ = splice(source, [(500, 501, b"y")])
     assert [type(piece) for piece in pieces] == [memoryview, bytes, memoryview]
     assert all(piece.obj is source for piece in pieces if isinstance(piece, memoryview))

@@ -137,5 +137,8 @@ class _MessageReader:
 
     def _merge(self, raw: msgspec.Raw | None) -> None:
         # Copied, because a raw value keeps the whole event alive.
-        usage = values.members(None if raw is None else bytes(raw)) or {}
-        self._usage.update({name: value for name, value in usage.items() if values.present(value)})
+        text = None if raw is None else bytes(raw)
+        usage = values.members(text) or {}
+        if text is not None and text.find(b"null") >= 0:
+            usage = {name: value for name, value in usage.items() if values.present(value)}
+        self._usage.update(usage)

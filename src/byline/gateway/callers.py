@@ -9,7 +9,6 @@ in the control database makes everything be worked out anew.
 from __future__ import annotations
 
 import hashlib
-import re
 import secrets
 from collections.abc import Callable
 from copy import copy
@@ -28,8 +27,7 @@ from byline.usage.record import UsageRecord
 MAX_HEADS = 4096
 MAX_HEAD_BYTES = 8192
 MAX_CALLERS_PER_HEAD = 64
-_LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ([0-9]{1,15})(?=\r\n|\Z)")
-_TRACE = re.compile(rb"\r\ntraceparent: ([^\r\n]{1,128})(?=\r\n|\Z)")
+MAX_LENGTH_DIGITS = 15
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -85,17 +83,22 @@ class HeadMemory:
 
     def recall(self, block: bytes) -> Recalled | None:
         """None: read, authenticate and route it as if it were the first."""
-        blanked, length, traceparent = _blank(block)
-        known = self._known.get(self._digest(blanked))
-        if known is None or known.generation != self._keys.generation or self._keys.is_stale():
+        blanked = _blank(block)
+        known = None if blanked is None else self._known.get(self._digest(blanked))
+        if (
+            blanked is None
+            or known is None
+            or known.generation != self._keys.generation
+            or self._keys.is_stale()
+        ):
             return None
         now = self._wall()
         if known.expires_at is not None and now >= known.expires_at:
             return None
         self._keys.record_use(known.admission.grant.key_id or "", now)
         head = copy(known.head)
-        head.content_length = length
-        return Recalled(known, head, traceparent)
+        head.content_length = blanked.content_length
+        return Recalled(known, head, blanked.traceparent)
 
     def remember(
         self, block: bytes, head: RequestHead, family: Family, route: Route, admission: Admission
@@ -103,6 +106,9 @@ class HeadMemory:
         """None where it is not to be remembered: only keys stand still, and credentials stay out."""
         key_id = admission.grant.key_id
         if key_id is None or admission.client_credential is not None or len(block) > MAX_HEAD_BYTES:
+            return None
+        blanked = _blank(block)
+        if blanked is None:
             return None
         if len(self._known) >= MAX_HEADS:
             self._known.clear()
@@ -115,22 +121,40 @@ class HeadMemory:
             self._keys.expiry(key_id),
             {},
         )
-        self._known[self._digest(_blank(block)[0])] = known
+        self._known[self._digest(blanked)] = known
         return known
 
-    def _digest(self, blanked: bytes) -> bytes:
-        return hashlib.blake2b(blanked, digest_size=16, key=self._secret).digest()
+    def _digest(self, blanked: _Blanked) -> bytes:
+        return hashlib.blake2b(blanked.text, digest_size=16, key=self._secret).digest()
 
 
-def _blank(block: bytes) -> tuple[bytes, int, bytes | None]:
+class _Blanked(msgspec.Struct, frozen=True, gc=False):
+    text: bytes
+    content_length: int = 0
+    traceparent: bytes | None = None
+
+
+def _blank(block: bytes) -> _Blanked | None:
     """The head without the values that differ from request to request; their names stay in place, so
-    that one more or one less of them makes another head."""
-    length = traceparent = None
-    match = _LENGTH.search(block)
-    if match is not None:
-        length = int(match[1])
-        block = block[: match.start(1)] + block[match.end(1) :]
-    if block.find(b"\r\ntraceparent: ") >= 0 and (match := _TRACE.search(block)) is not None:
-        traceparent = match[1]
-        block = block[: match.start(1)] + block[match.end(1) :]
-    return block, length or 0, traceparent
+    that one more or one less of them makes another head. None for a length that is no plain number.
+    """
+    block, length = _take_value(block, b"\r\nContent-Length: ")
+    if length is None:
+        block, length = _take_value(block, b"\r\ncontent-length: ")
+    block, traceparent = _take_value(block, b"\r\ntraceparent: ")
+    if length is None:
+        return _Blanked(block, 0, traceparent)
+    if len(length) > MAX_LENGTH_DIGITS or not length.isdigit():
+        return None
+    return _Blanked(block, int(length), traceparent)
+
+
+def _take_value(block: bytes, name: bytes) -> tuple[bytes, bytes | None]:
+    start = block.find(name)
+    if start < 0:
+        return block, None
+    start += len(name)
+    end = block.find(b"\r\n", start)
+    if end < 0:
+        end = len(block)
+    return block[:start] + block[end:], block[start:end]
