@@ -13,12 +13,17 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, settings
 
 from byline.control.database import open_control
 from byline.control.keys import NewKey, create_key
 from byline.identity.model import ActorKind
 from byline.testing import SeenRequest, SimulatedProvider
 from byline.testing.gateway_process import GatewayProcess
+
+# Busy machines are slow: that is no finding.
+settings.register_profile("byline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("byline")
 
 PROVIDER_KEYS = {"ANTHROPIC_API_KEY": "sk-ant-upstream", "OPENAI_API_KEY": "sk-upstream"}
 CONFIG = """\
