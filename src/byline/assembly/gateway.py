@@ -28,6 +28,7 @@ from byline.gateway.drains import DrainLimits, Drains
 from byline.gateway.exchange import Clock, Tally
 from byline.gateway.forwarding import Forwarder
 from byline.gateway.http1.request_head import RequestHeadReader
+from byline.gateway.intake import Intake
 from byline.gateway.local_routes import LocalRoutes
 from byline.gateway.pipeline import Pipeline
 from byline.gateway.readiness import WorkerReadiness
@@ -138,6 +139,7 @@ def build_worker(
     pipeline = Pipeline(
         local=LocalRoutes(readiness),
         routes=Routes(providers),
+        intake=Intake(journal, directory, CLOCK, gateway_id),
         authenticator=build_authenticator(settings, directory),
         heads=RequestHeadReader(_identity_headers(settings)),
         memory=HeadMemory(directory, CLOCK.wall),

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from http import HTTPStatus
 from typing import Final, Protocol
 
 import msgspec
 
 from byline.gateway.auth.attribution import UserLookup, attribute
+from byline.gateway.error_reply import send_refusal
 from byline.gateway.exchange import Clock, Exchange, Reply
 from byline.gateway.http1.content import decode_body
 from byline.gateway.http1.errors import ProtocolError
@@ -64,7 +64,9 @@ class Intake:
     def check(self, head: RequestHead) -> None:
         """Raises Refused for what the head alone tells."""
         if head.content_length > MAX_BODY_BYTES:
-            raise Refused(413, "too_large", f"more than {MAX_BODY_BYTES} bytes at a time; send smaller batches")
+            raise Refused(
+                413, "too_large", f"more than {MAX_BODY_BYTES} bytes at a time; send smaller batches"
+            )
 
     def take(self, exchange: Exchange, body: bytes) -> None:
         """Raises Refused. Answers after this turn of the loop, in which the journal writes."""
@@ -120,14 +122,9 @@ class Intake:
         if reply is None:
             return
         if self._journal.trouble() is not None:
-            send_intake_refusal(reply, _unwritable(), exchange.exchange_id)
+            send_refusal(reply, exchange.family, _unwritable(), exchange.exchange_id)
         else:
-            _send(reply, 200, msgspec.json.encode(taken), exchange.exchange_id)
-
-
-def send_intake_refusal(reply: Reply, refusal: Refused, request_id: str) -> None:
-    body = msgspec.json.encode({"error": {"type": refusal.kind, "message": str(refusal)}})
-    _send(reply, refusal.status, body, request_id)
+            _send(reply, msgspec.json.encode(taken), exchange.exchange_id)
 
 
 def _count(taken: Taken, number: int, line: bytes, append: Callable[[bytes], None]) -> None:
@@ -145,8 +142,8 @@ def _unwritable() -> Refused:
     return Refused(503, "overloaded", "the gateway can't write its journal now; send the same again later")
 
 
-def _send(reply: Reply, status: int, body: bytes, request_id: str) -> None:
+def _send(reply: Reply, body: bytes, request_id: str) -> None:
     lines = [b"content-type: application/json", b"x-byline-request-id: " + request_id.encode()]
-    reply.start(status, HTTPStatus(status).phrase.encode(), lines, len(body))
+    reply.start(200, b"OK", lines, len(body))
     reply.write(body)
     reply.end()

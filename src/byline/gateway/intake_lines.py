@@ -109,7 +109,14 @@ _usage_line = msgspec.json.Decoder(UsageLine)
 _event_line = msgspec.json.Decoder(EventLine)
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _MAX_RAW_BYTES: Final = 16_384
-_CLAIMS: Final = ("claimed_user", "claimed_job", "session_id", "claude_code_session_id", "device_id", "agent_id")
+_CLAIMS: Final = (
+    "claimed_user",
+    "claimed_job",
+    "session_id",
+    "claude_code_session_id",
+    "device_id",
+    "agent_id",
+)
 
 
 def read_usage(line: bytes, now: float, actor_id: str) -> UsageRecord:

@@ -24,7 +24,7 @@ from byline.gateway.head_checks import body_too_large, check_head, upgrade_requi
 from byline.gateway.http1.errors import ProtocolError
 from byline.gateway.http1.request_head import RequestHead, RequestHeadReader
 from byline.gateway.ids import new_uuid7
-from byline.gateway.intake import Intake, send_intake_refusal
+from byline.gateway.intake import Intake
 from byline.gateway.local_routes import LocalRoutes
 from byline.gateway.reading import read_body
 from byline.gateway.recognition import Recognizer
@@ -107,6 +107,9 @@ class Pipeline:
     def proceed(self, exchange: Exchange, body: bytes) -> None:
         """The body is whole: from here to the wire."""
         try:
+            if exchange.route is None:
+                self._intake.take(exchange, body)
+                return
             exchange.facts = read_body(exchange, body, self._max_body_bytes)
             exchange.caller = caller = self._recognizer.recognize(exchange)
             exchange.attribution = caller.attribution
@@ -120,7 +123,7 @@ class Pipeline:
         """Answered in the provider's shape; a caller we know leaves a row as well."""
         reply, exchange.reply = exchange.reply, None
         self._tally[f"refused_{refusal.kind}"] += 1
-        if exchange.admission is not None:
+        if exchange.admission is not None and not self._intake.serves(exchange.head):
             self._record_refusal(exchange, refusal)
         if reply is not None:
             send_refusal(reply, exchange.family, refusal, exchange.exchange_id)
@@ -135,6 +138,9 @@ class Pipeline:
         head = exchange.head
         try:
             exchange.admission = admission = self._require_admission(outcome)
+            if self._intake.serves(head):
+                self._intake.check(head)
+                return
             exchange.route = route = self._routes.find(head)
             if route is None:
                 raise explain_unserved(head.line.path)

@@ -17,6 +17,8 @@ _PHONE = re.compile(r"(?<![\w.-])\+?\(?\d(?:[\s()./-]{0,2}\d){6,14}\)?(?![\w-])"
 
 
 def looks_personal(text: str) -> bool:
-    if "@" in text and _EMAIL.search(text):
-        return True
-    return _ESCAPED_AT in text or _PHONE.search(text) is not None
+    return looks_like_email(text) or _PHONE.search(text) is not None
+
+
+def looks_like_email(text: str) -> bool:
+    return _ESCAPED_AT in text or ("@" in text and _EMAIL.search(text) is not None)
