@@ -1,0 +1,36 @@
+"""First-party rows to a gateway's events route, as NDJSON under a Byline key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from byline.telemetry.delivery import TryAgain
+from byline.telemetry.event import Row
+from byline.telemetry.posting import check_url, post, require_accepted
+
+PATH: Final = "/byline/v1/events"
+_AUTHENTICATION: Final = frozenset({401, 403})
+
+
+class GatewayRoute:
+    """Delivers for `FirstParty`. Idempotent: the gateway tells repeated rows by their `event_id`."""
+
+    def __init__(self, url: str, key: str, *, timeout_s: float = 5.0) -> None:
+        self._url = check_url(url).rstrip("/") + PATH
+        self._key = key
+        self._timeout_s = timeout_s
+
+    def __repr__(self) -> str:
+        return f"GatewayRoute({self._url})"
+
+    def __call__(self, rows: Sequence[Row]) -> None:
+        body = b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
+        headers = {"authorization": f"Bearer {self._key}", "content-type": "application/x-ndjson"}
+        answer = post(self._url, body, headers, self._timeout_s)
+        if answer.status in _AUTHENTICATION:
+            # A key can be renewed; until then the rows are safe on the disk.
+            raise TryAgain(f"the gateway answered {answer.status}: is the Byline key good?")
+        require_accepted(answer)

@@ -1,0 +1,245 @@
+"""Events before and after a sink is there: held, then drained in order behind the caller's back.
+
+Logging costs a copy and an append. One daemon thread takes events out; it starts with the first event
+after a sink was attached, and a full queue drops what comes, counted. Nothing here knows a destination.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from _thread import allocate_lock
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from byline.telemetry.awaited import DONE, Done
+from byline.telemetry.coroutines import CoroutineRunner
+from byline.telemetry.counters import Counters
+from byline.telemetry.event import Closing, Event, EventContext, EventSink, Flushing, Sink
+from byline.telemetry.forks import after_fork_in_child
+from byline.telemetry.metadata import (
+    KNOWN_NAMES,
+    EventValues,
+    Metadata,
+    PiiMetadata,
+    add_pii,
+    check_key,
+    safe_copy,
+)
+
+if TYPE_CHECKING:
+    import threading
+
+EXIT_DEADLINE_S: Final = 1.0
+LINGER_S: Final = 0.02
+"""Events of so long are taken out together: waking a thread for each would cost more than the event."""
+ATTACHED: Final = "analytics_sink_attached"
+_CHUNK: Final = 512
+_Queued = tuple[str, EventValues, float, bool, EventContext | None]
+"""An `Event` not made yet: a plain tuple costs a tenth."""
+_log = logging.getLogger("byline.telemetry")
+
+
+class EventQueue:
+    """`log_event` from any thread, `attach` once, `close` at the end of the program."""
+
+    def __init__(
+        self,
+        *,
+        capacity: int = 100_000,
+        announce_attach: bool = False,
+        context: Callable[[], EventContext | None] | None = None,
+        now: Callable[[], float] = time.time,
+        linger_s: float = LINGER_S,
+        enabled: bool = True,
+    ) -> None:
+        """`announce_attach`: tell the sink by an event of its own how much was held for it."""
+        self._capacity = capacity
+        self._limit = capacity if enabled else 0
+        """How many may wait: one number to look at, whatever turns events away."""
+        self._announce = announce_attach
+        self.context = context
+        """Called with every event; what it returns travels with it."""
+        self._now = now
+        self._linger_s = linger_s
+        self.enabled = enabled
+        self.counters = Counters()
+        self._coroutines = CoroutineRunner(self.counters)
+        self._events: deque[_Queued] = deque()
+        self._sink: Sink | EventSink | None = None
+        self._take: Callable[[Event], object]
+        self._closed = False
+        self._forget_threads()
+        after_fork_in_child(self._after_fork)
+
+    def log_event(self, name: str, metadata: Metadata, *, pii: PiiMetadata | None = None) -> None:
+        """Raises UnsafeMetadata for what may not be in an event; everything else is counted, not raised."""
+        self._put(name, metadata, pii, False)
+
+    def log_event_async(self, name: str, metadata: Metadata, *, pii: PiiMetadata | None = None) -> Done:
+        """Like `log_event`, for a sink's asynchronous side. May be awaited or not; it is done already."""
+        self._put(name, metadata, pii, True)
+        return DONE
+
+    def attach(self, sink: Sink | EventSink) -> bool:
+        """The first wins; False for every further one. Returns at once, the queue drains behind it."""
+        with self._lock:
+            if self._sink is not None or self._closed:
+                return False
+            waiting = len(self._events)
+            if waiting and self._announce:
+                self._events.appendleft((ATTACHED, {"queued_event_count": waiting}, self._now(), False, None))
+            self._take = sink.accept if isinstance(sink, EventSink) else partial(self._call, sink)
+            self._sink = sink
+            self._asleep = True
+        if self._events:  # looked at anew: one may have come just before there was somebody to wake
+            self._wake()
+        return True
+
+    @property
+    def is_attached(self) -> bool:
+        return self._sink is not None
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def flush(self, timeout_s: float = EXIT_DEADLINE_S) -> bool:
+        """Waits until what was logged has reached the sink; False if the time did not suffice."""
+        deadline = time.monotonic() + timeout_s
+        if self._thread is None:
+            return not self._events
+        while self._events or not self._asleep:
+            if time.monotonic() >= deadline:
+                return False
+            self._signal.set()
+            time.sleep(0.001)
+        if isinstance(self._sink, Flushing):
+            self._sink.flush(deadline)
+        return True
+
+    def close(self, timeout_s: float = EXIT_DEADLINE_S) -> None:
+        """Sends what can be sent in `timeout_s`, sinks' own queues included; the rest counts as dropped."""
+        self._closed = True
+        self._limit = 0
+        thread = self._thread
+        if thread is None:
+            return
+        self._stop_at = time.monotonic() + timeout_s
+        self._signal.set()
+        thread.join(timeout_s)
+        self.counters.drop("shutdown", len(self._events))
+
+    # the hot path
+
+    def _put(self, name: str, metadata: Metadata, pii: PiiMetadata | None, is_async: bool) -> None:
+        if name not in KNOWN_NAMES:
+            check_key(name)
+        values = safe_copy(metadata)
+        if pii:
+            add_pii(values, pii)
+        events = self._events
+        if len(events) >= self._limit:
+            self._overflow()
+            return
+        context = self.context
+        events.append((name, values, self._now(), is_async, context and context()))
+        if self._asleep:
+            self._wake()
+
+    def _overflow(self) -> None:
+        if not self.enabled:
+            return
+        first = self.counters.drop("shutdown" if self._closed else "queue_full")
+        if first and not self._closed:
+            _log.warning("telemetry events are dropped: %d are waiting already", self._capacity)
+
+    def _wake(self) -> None:
+        with self._lock:
+            if not self._asleep or self._sink is None:
+                return
+            self._asleep = False
+            if self._thread is None:
+                self._start()
+        self._signal.set()
+
+    # the thread's side
+
+    def _start(self) -> None:
+        import threading
+
+        from byline.telemetry.at_exit import close_at_exit
+
+        self._signal = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="byline-telemetry", daemon=True)
+        close_at_exit(self.close)
+        try:
+            self._thread.start()
+        except RuntimeError:  # no thread to be had, or the interpreter is ending
+            self._thread, self._asleep = None, True
+
+    def _run(self) -> None:
+        while self._stop_at is None:
+            self._signal.wait()
+            self._signal.clear()
+            if self._stop_at is None:
+                self._signal.wait(self._linger_s)
+            self._drain()
+        self._end(self._stop_at)
+
+    def _drain(self) -> None:
+        """Until nothing is left, so that one signal suffices for all that came meanwhile."""
+        events = self._events
+        while True:
+            while events and not self._is_late():
+                for _ in range(min(len(events), _CHUNK)):
+                    self._hand_over(Event(*events.popleft()))
+            self._asleep = True
+            if not events or self._is_late():
+                return
+            self._asleep = False  # an event came between the last look and falling asleep
+
+    def _is_late(self) -> bool:
+        return self._stop_at is not None and time.monotonic() >= self._stop_at
+
+    def _hand_over(self, event: Event) -> None:
+        try:
+            self._take(event)
+        except Exception:  # noqa: BLE001 - a sink's errors are never the program's
+            if self.counters.drop("sink_error"):
+                _log.warning("the telemetry sink failed; its events are dropped", exc_info=True)
+            return
+        self.counters.deliver()
+
+    def _call(self, sink: Sink, event: Event) -> None:
+        if event.is_async:
+            self._coroutines.run(sink.log_event_async(event.name, event.values))
+        else:
+            sink.log_event(event.name, event.values)
+
+    def _end(self, deadline: float) -> None:
+        self._drain()
+        self._coroutines.wait(deadline)
+        if isinstance(self._sink, Closing):
+            try:
+                self._sink.close(deadline)
+            except Exception:  # noqa: BLE001
+                _log.warning("the telemetry sink did not close", exc_info=True)
+
+    # forks
+
+    def _forget_threads(self) -> None:
+        self._lock = allocate_lock()
+        self._thread: threading.Thread | None = None
+        self._signal: threading.Event
+        self._stop_at: float | None = None
+        self._asleep = self._sink is not None
+        """Whether the thread must be woken for the next event. False before a sink is there: nobody to wake."""
+
+    def _after_fork(self) -> None:
+        """The child begins anew: the parent delivers what the parent logged."""
+        self._events = deque()
+        self.counters.reset()
+        self._coroutines.forget()
+        self._forget_threads()
