@@ -15,6 +15,16 @@ if TYPE_CHECKING:
     from byline.runtime.answers import AnswerHead, observe_answers
     from byline.runtime.child_env import child_env
     from byline.runtime.current import identify
+    from byline.runtime.events import (
+        attach_sink,
+        event_sink,
+        flush_events,
+        i_verified_this_is_not_code_or_filepaths,
+        i_verified_this_is_pii_tagged,
+        log_event,
+        log_event_async,
+        not_code_or_path,
+    )
     from byline.runtime.instrumenting import instrument, uninstrument
     from byline.runtime.recording import flush_usage, record_usage
 
@@ -22,10 +32,18 @@ __version__ = "0.1.0" if BUILD == "public" else "0.1.0+internal"
 
 __all__ = [
     "AnswerHead",
+    "attach_sink",
     "child_env",
+    "event_sink",
+    "flush_events",
     "flush_usage",
+    "i_verified_this_is_not_code_or_filepaths",
+    "i_verified_this_is_pii_tagged",
     "identify",
     "instrument",
+    "log_event",
+    "log_event_async",
+    "not_code_or_path",
     "observe_answers",
     "record_usage",
     "uninstrument",
@@ -33,10 +51,18 @@ __all__ = [
 
 _HOMES = {
     "AnswerHead": "answers",
+    "attach_sink": "events",
     "child_env": "child_env",
+    "event_sink": "events",
+    "flush_events": "events",
     "flush_usage": "recording",
+    "i_verified_this_is_not_code_or_filepaths": "events",
+    "i_verified_this_is_pii_tagged": "events",
     "identify": "current",
     "instrument": "instrumenting",
+    "log_event": "events",
+    "log_event_async": "events",
+    "not_code_or_path": "events",
     "observe_answers": "answers",
     "record_usage": "recording",
     "uninstrument": "instrumenting",

@@ -14,6 +14,7 @@ import msgspec
 
 from byline.apis.api import ApiName, Iteration
 from byline.identity.claims import clean_claim
+from byline.telemetry.metadata import strip_pii
 from byline.usage.columns import PRIVILEGED_PREFIX
 from byline.usage.record import ABSENT, IdentityAction, Outcome, UsageRecord
 
@@ -141,6 +142,7 @@ def read_event(line: bytes, now: float) -> dict[str, object]:
     columns: dict[str, object] = {
         name: value for name, value in msgspec.structs.asdict(said).items() if value is not None
     }
+    columns["metadata"] = strip_pii(said.metadata)
     columns |= _privileged(line)
     columns["received_at"] = datetime.fromtimestamp(now, UTC)
     columns["source"] = "client"

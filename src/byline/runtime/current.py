@@ -40,6 +40,10 @@ def current_identity() -> CarriedIdentity | None:
     return _identified.get() or environment_identity()
 
 
+identified = _identified.get
+"""What `identify` said, without a look at the environment."""
+
+
 def environment_identity() -> CarriedIdentity | None:
     global _known
     get = os.environ.get

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -34,7 +34,8 @@ class JournalDelivery:
         self._later: list[tuple[float, Callable[[], object]]] = []
         self._process = os.getpid()
 
-    def __call__(self, rows: Sequence[UsageRecord]) -> None:
+    def __call__(self, rows: Sequence[UsageRecord | Mapping[str, object]]) -> None:
+        """Rows of `api_usage`, or of `api_events` as mappings."""
         if self._process != os.getpid():
             self._forget()
         if self._writer is None:
@@ -44,7 +45,10 @@ class JournalDelivery:
         if self._writer.trouble() is not None:
             raise OSError("the journal can't be written")
         for row in rows:
-            self._writer.append_end(row)
+            if isinstance(row, UsageRecord):
+                self._writer.append_end(row)
+            else:
+                self._writer.append_event(row)
         self._run_due()
 
     def _open(self) -> JournalWriter:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -18,6 +18,8 @@ _MAX_ANSWER_BYTES: Final = 65_536
 class Answer(msgspec.Struct, frozen=True):
     status: int
     retry_after_s: float | None = None
+    body: bytes = b""
+    """Its first bytes."""
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str], timeout_s: float) -> Answer:
@@ -29,8 +31,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], timeout_s: float) ->
     request = urllib.request.Request(url, body, dict(headers), method="POST")  # noqa: S310 - checked by `check_url`
     try:
         with closing(_opener().open(request, timeout=timeout_s)) as answer:
-            answer.read(_MAX_ANSWER_BYTES)
-            return Answer(int(answer.status))
+            return Answer(int(answer.status), body=answer.read(_MAX_ANSWER_BYTES))
     except urllib.error.HTTPError as error:
         with closing(error):
             return Answer(error.code, _retry_after_s(error.headers.get("retry-after")))
@@ -74,3 +75,17 @@ def _retry_after_s(value: str | None) -> float | None:
         return max(parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
     except ValueError:
         return None
+
+
+def within_limits(entries: Iterable[bytes], max_entries: int, max_bytes: int) -> Iterator[list[bytes]]:
+    """Groups that each fit one request: `max_bytes` with a separator after each entry."""
+    group: list[bytes] = []
+    size = 0
+    for entry in entries:
+        if group and (len(group) == max_entries or size + len(entry) + 1 > max_bytes):
+            yield group
+            group, size = [], 0
+        group.append(entry)
+        size += len(entry) + 1
+    if group:
+        yield group

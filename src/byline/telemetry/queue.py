@@ -37,8 +37,8 @@ LINGER_S: Final = 0.02
 """Events of so long are taken out together: waking a thread for each would cost more than the event."""
 ATTACHED: Final = "analytics_sink_attached"
 _CHUNK: Final = 512
-_Queued = tuple[str, EventValues, float, bool, EventContext | None]
-"""An `Event` not made yet: a plain tuple costs a tenth."""
+_Queued = tuple[str, EventValues, float, bool, object]
+"""An `Event` not made yet: a plain tuple costs a tenth. The last is what `context` gave."""
 _log = logging.getLogger("byline.telemetry")
 
 
@@ -50,7 +50,6 @@ class EventQueue:
         *,
         capacity: int = 100_000,
         announce_attach: bool = False,
-        context: Callable[[], EventContext | None] | None = None,
         now: Callable[[], float] = time.time,
         linger_s: float = LINGER_S,
         enabled: bool = True,
@@ -60,8 +59,10 @@ class EventQueue:
         self._limit = capacity if enabled else 0
         """How many may wait: one number to look at, whatever turns events away."""
         self._announce = announce_attach
-        self.context = context
-        """Called with every event; what it returns travels with it."""
+        self.context: Callable[[], object] | None = None
+        """Called with every event, so it must be quick; what it returns travels with it."""
+        self.resolve: Callable[[object], EventContext | None] | None = None
+        """Makes columns of what `context` gave, later, in the queue's own thread."""
         self._now = now
         self._linger_s = linger_s
         self.enabled = enabled
@@ -194,7 +195,7 @@ class EventQueue:
         while True:
             while events and not self._is_late():
                 for _ in range(min(len(events), _CHUNK)):
-                    self._hand_over(Event(*events.popleft()))
+                    self._hand_over(events.popleft())
             self._asleep = True
             if not events or self._is_late():
                 return
@@ -203,9 +204,11 @@ class EventQueue:
     def _is_late(self) -> bool:
         return self._stop_at is not None and time.monotonic() >= self._stop_at
 
-    def _hand_over(self, event: Event) -> None:
+    def _hand_over(self, queued: _Queued) -> None:
+        name, values, occurred_at, is_async, context = queued
         try:
-            self._take(event)
+            resolved = self.resolve(context) if self.resolve is not None else None
+            self._take(Event(name, values, occurred_at, is_async, resolved))
         except Exception:  # noqa: BLE001 - a sink's errors are never the program's
             if self.counters.drop("sink_error"):
                 _log.warning("the telemetry sink failed; its events are dropped", exc_info=True)

@@ -14,7 +14,7 @@ from typing import Final
 from byline.telemetry.counters import Counters
 from byline.telemetry.encoding import general_value, to_json
 from byline.telemetry.fanout import GeneralEvent
-from byline.telemetry.posting import check_url, post, require_accepted
+from byline.telemetry.posting import check_url, post, require_accepted, within_limits
 from byline.telemetry.source import Source
 
 MAX_ENTRIES: Final = 1000
@@ -52,7 +52,7 @@ class DatadogLogs:
             "content-encoding": "gzip",
             "dd-api-key": self._api_key,
         }
-        for entries in within_limits(self._entries(batch)):
+        for entries in within_limits(self._entries(batch), MAX_ENTRIES, MAX_REQUEST_BYTES - 2):
             body = gzip.compress(b"[" + b",".join(entries) + b"]", compresslevel=3, mtime=0)
             require_accepted(post(self._url, body, headers, self._timeout_s))
             self.counters.deliver(len(entries))
@@ -82,19 +82,3 @@ class DatadogLogs:
                 self.counters.drop("too_large")
             else:
                 yield entry
-
-
-def within_limits(
-    entries: Iterator[bytes], max_entries: int = MAX_ENTRIES, max_bytes: int = MAX_REQUEST_BYTES
-) -> Iterator[list[bytes]]:
-    """Groups that each fit one request, brackets and commas included."""
-    group: list[bytes] = []
-    size = 2
-    for entry in entries:
-        if group and (len(group) == max_entries or size + len(entry) + 1 > max_bytes):
-            yield group
-            group, size = [], 2
-        group.append(entry)
-        size += len(entry) + 1
-    if group:
-        yield group

@@ -20,8 +20,9 @@ from byline.telemetry.source import Source
 from byline.telemetry.spool import Kept, Spool
 
 FIRST_RETRY_S: Final = 0.5
-Deliver = Callable[[Sequence[Row]], object]
-"""Raises Undeliverable for rows that will never be taken; any other exception means: later."""
+Deliver = Callable[[Sequence[Row]], int | None]
+"""Returns how many rows were refused for good. Raises Undeliverable where that is all of them; any other
+exception means: later."""
 
 
 class FirstParty:
@@ -120,5 +121,6 @@ class FirstParty:
 
     def _hand_over(self, rows: Sequence[Row]) -> None:
         if rows:
-            self._deliver(rows)
-            self.counters.deliver(len(rows))
+            refused = self._deliver(rows) or 0
+            self.counters.drop("refused", refused)
+            self.counters.deliver(len(rows) - refused)
