@@ -104,9 +104,10 @@ class Reading(msgspec.Struct, kw_only=True):
     @property
     def input_tokens(self) -> int | None:
         """Uncached + cache read + cache write; None when nothing was reported."""
-        parts = (self.input_uncached_tokens, self.cache_read_tokens, self.cache_write_tokens)
-        known = [part for part in parts if part is not None]
-        return sum(known) if known else None
+        uncached, read, written = self.input_uncached_tokens, self.cache_read_tokens, self.cache_write_tokens
+        if uncached is None and read is None and written is None:
+            return None
+        return (uncached or 0) + (read or 0) + (written or 0)
 
 
 class Meter(Protocol):

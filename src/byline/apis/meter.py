@@ -43,8 +43,8 @@ class AnswerMeter:
         "_expects_stream",
         "_framer",
         "_max_body_bytes",
+        "_max_event_bytes",
         "_reader",
-        "_streaming",
     )
 
     def __init__(
@@ -56,9 +56,9 @@ class AnswerMeter:
         max_body_bytes: int = MAX_BODY_BYTES,
     ) -> None:
         self._reader = reader
-        self._streaming: bool | None = None
         self._expects_stream = streaming
-        self._framer = SseFramer(max_event_bytes)
+        self._max_event_bytes = max_event_bytes
+        self._framer: SseFramer | None = None
         self._max_body_bytes = max_body_bytes
         self._body: list[bytes] = []
         self._body_bytes = 0
@@ -67,20 +67,23 @@ class AnswerMeter:
     @property
     def dropped(self) -> int:
         """Events and bodies that were too large to read."""
-        return self._dropped + self._framer.dropped
+        return self._dropped + (0 if self._framer is None else self._framer.dropped)
 
     def feed(self, data: Buffer) -> None:
         if not isinstance(data, bytes):
             data = bytes(data)
-        if self._streaming:
-            events = self._framer.feed(data)
+        framer = self._framer
+        if framer is not None:
+            events = framer.feed(data)
             if events and self._reader.wants(events):
                 self._read(events)
-        else:
-            self._begin_or_gather(data)
+        elif self._body:
+            self._gather(data)
+        elif not self._dropped:
+            self._begin(data)
 
     def finish(self) -> None:
-        if self._streaming:
+        if self._framer is not None:
             self._read(self._framer.finish())
         elif self._body:
             self._reader.read_body(b"".join(self._body))
@@ -90,13 +93,12 @@ class AnswerMeter:
     def reading(self) -> Reading:
         return self._reader.reading()
 
-    def _begin_or_gather(self, data: bytes) -> None:
-        if self._streaming is None:
-            data = data.lstrip()
-            if data:
-                self._streaming = _is_stream(data, self._expects_stream)
-                self.feed(data)
-        elif data and not self._dropped:
+    def _begin(self, data: bytes) -> None:
+        data = data.lstrip()
+        if data and _is_stream(data, self._expects_stream):
+            self._framer = SseFramer(self._max_event_bytes)
+            self.feed(data)
+        elif data:
             self._gather(data)
 
     def _gather(self, data: bytes) -> None:

@@ -13,6 +13,7 @@ import msgspec
 
 from byline.apis.api import Meter, Reading
 from byline.apis.usage_event_filter import UsageEventFilter
+from byline.gateway.budget_headers import answer_lines
 from byline.gateway.drains import Drains
 from byline.gateway.error_reply import send_refusal
 from byline.gateway.exchange import Exchange, Reply, Tally
@@ -30,12 +31,25 @@ class EndJournal(Protocol):
     def append_end(self, record: UsageRecord) -> None: ...
 
 
+class QuotaReader(Protocol):
+    def take(self, exchange: Exchange, record: UsageRecord, head: ResponseHead) -> None:
+        """Puts what the head says of the provider's limits on the row."""
+        ...
+
+
+class Settlement(Protocol):
+    def settle(self, exchange: Exchange, record: UsageRecord, *, sent: bool) -> None: ...
+    def release(self, exchange: Exchange) -> None: ...
+
+
 class Surroundings(msgspec.Struct, frozen=True):
     """What all attempts of a worker share."""
 
     journal: EndJournal
     drains: Drains
     tally: Tally
+    quota: QuotaReader | None = None
+    budgets: Settlement | None = None
 
 
 class Attempt:
@@ -84,7 +98,7 @@ class Attempt:
         if self._over:
             return
         outcome: Outcome = "client_disconnect" if self._exchange.reply is None else "upstream_error"
-        self._record.error_type = error_type
+        self._note_trouble(error_type)
         self._refuse(504 if timed_out else 502, message)
         self._settle(outcome)
 
@@ -102,8 +116,10 @@ class Attempt:
         length = head.content_length
         if exchange.hides_usage and head.status == 200 and head.is_event_stream:
             self._filter, length = UsageEventFilter(), None
+        if self._around.quota is not None:
+            self._around.quota.take(exchange, record, head)
         if exchange.reply is not None:
-            lines = head.end_to_end_lines()
+            lines = self._answer_lines(head)
             lines.append(b"x-byline-request-id: " + record.request_id.encode())
             exchange.reply.start(head.status, head.reason, lines, length)
 
@@ -144,7 +160,7 @@ class Attempt:
     def on_answer_lost(self, why: Lost) -> None:
         if self._over:
             return
-        self._record.error_type = why
+        self._note_trouble(why)
         if why is Lost.STALE and self._record.attempt == 1 and self._exchange.reply is not None:
             self._settle("upstream_error", keep_exchange=True)
             self._send_again(self._exchange)
@@ -196,6 +212,13 @@ class Attempt:
 
     # inside
 
+    def _answer_lines(self, head: ResponseHead) -> list[bytes]:
+        exchange = self._exchange
+        if exchange.reservation is None:
+            return head.end_to_end_lines()
+        is_anthropic = exchange.required_route.provider.family == "anthropic"
+        return answer_lines(exchange.reservation, head, is_anthropic=is_anthropic)
+
     def _count_busy(self) -> None:
         if self._connection is not None and self._began:
             self._busy_s += self._exchange.clock.monotonic() - self._connection.read_began_at
@@ -219,6 +242,10 @@ class Attempt:
     def _write_held_back(self, reply: Reply) -> None:
         if self._filter is not None:
             reply.write(self._filter.finish())
+
+    def _note_trouble(self, error_type: str) -> None:
+        self._record.error_type = error_type
+        self._around.tally[f"upstream:{self._record.provider}:{error_type}"] += 1
 
     def _refuse(self, status: int, message: str) -> None:
         exchange = self._exchange
@@ -246,6 +273,8 @@ class Attempt:
         record.overhead_us = round(self._busy_s * 1e6)
         if not keep_exchange:
             exchange.in_flight = None
+            if exchange.reservation is not None and self._around.budgets is not None:
+                self._around.budgets.settle(exchange, record, sent=self._connection is not None)
         self._around.journal.append_end(record)
 
 

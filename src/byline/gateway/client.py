@@ -177,31 +177,38 @@ class ClientConnection(asyncio.Protocol):
         self.deadline = self._clock() + self._limits.body_timeout_s
         opened = self._handler.open(data[:end].removeprefix(b"\r\n"), self)
         if isinstance(opened, Exchange):
-            self._opened(opened)
-        else:
-            self._busy = True
-            self._opening = asyncio.ensure_future(self._open_later(opened))
+            return self._opened(opened, data[end + 4 :])
+        self._busy = True
+        self._opening = asyncio.ensure_future(self._open_later(opened))
         return data[end + 4 :]
 
     async def _open_later(self, opening: Awaitable[Exchange]) -> None:
         exchange = await opening
         self._opening = None
         self._busy = False
-        self._opened(exchange)
-        self._consume_stash()
+        stash, self._stash = self._stash, b""
+        try:
+            stash = self._opened(exchange, stash)
+        finally:
+            self._stash = stash
+        if not self._busy:
+            self._consume_stash()
 
-    def _opened(self, exchange: Exchange) -> None:
+    def _opened(self, exchange: Exchange, rest: bytes) -> bytes:
+        """Returns what lies beyond this request."""
         head = exchange.head
         if exchange.reply is None:
             self._pass_over_body(head)
-            return
+            return rest
         self._exchange = exchange
-        if not head.has_body:
-            self._proceed(exchange, b"")
-            return
+        length = head.content_length
+        if not head.chunked and len(rest) >= length:  # nearly every request comes in one read
+            self._proceed(exchange, rest[:length])
+            return rest[length:]
         self._body = receive_body(head, self._limits.max_body_bytes)
         if head.expects_continue and self._transport is not None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return rest
 
     def _take_body(self, body: BodyReceiver, data: bytes) -> bytes:
         rest = body.take(data)

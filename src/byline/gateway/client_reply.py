@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from byline.gateway.http1.reply_writer import ReplyWriter
 from byline.gateway.http1.request_head import RequestHead
@@ -11,7 +11,7 @@ from byline.gateway.http1.request_head import RequestHead
 MAX_DISCARDED_BODY_BYTES = 1024 * 1024
 
 
-class ClientReply:
+class ClientReply(ReplyWriter):
     """One per request. `answered` is called once, after `end`."""
 
     def __init__(
@@ -27,30 +27,28 @@ class ClientReply:
         self._transport: asyncio.Transport | None = transport
         self._answered = answered
         minor, method = (head.line.minor, head.line.method) if head else (1, b"")
-        self._writer = ReplyWriter(minor=minor, to_head_request=method == b"HEAD")
+        super().__init__(minor=minor, to_head_request=method == b"HEAD")
         self._long_body = head is not None and _is_long_to_skip(head)
         self.peer_address = peer_address
         self.close_after = close_after
         """The connection ends with this answer."""
         self.body_is_read = False
 
-    def start(self, status: int, reason: bytes, lines: Sequence[bytes], length: int | None) -> None:
+    def start(self, status: int, reason: bytes, lines: list[bytes], length: int | None) -> None:
         if self._long_body and not self.body_is_read:
             self.close_after = True
-        self._writer.start(status, reason, lines, length, close=self.close_after)
-        self.close_after = self.close_after or self._writer.ends_with_close
-
-    def write(self, data: bytes) -> None:
-        self._writer.write(data)
+        self.begin(status, reason, lines, length, close=self.close_after)
+        self.close_after = self.close_after or self.ends_with_close
 
     def flush(self) -> None:
-        if self._transport is not None and self._writer.pieces:
-            self._transport.write(self._writer.take())
+        if self._transport is not None and self.pieces:
+            self._transport.write(self.take())
 
     def end(self) -> None:
-        self._writer.end()
-        self.flush()
+        self.finish()
         if self._transport is not None:
+            if self.pieces:
+                self._transport.write(self.take())
             self._answered()
 
     def cut(self) -> None:

@@ -11,7 +11,14 @@ from byline.gateway.refusals import Refused, request_id_header
 
 
 def send_refusal(reply: Reply, family: Family, refusal: Refused, request_id: str) -> None:
-    body = error_body(family, refusal.status, str(refusal), request_id=request_id)
+    body = error_body(
+        family,
+        refusal.status,
+        str(refusal),
+        request_id=request_id,
+        kind=refusal.provider_type,
+        code=refusal.code,
+    )
     lines = [
         b"content-type: application/json",
         f"{request_id_header(family)}: {request_id}".encode(),

@@ -14,6 +14,7 @@ from byline.gateway.auth.admission import Admission
 from byline.gateway.callers import Caller, KnownHead
 from byline.gateway.http1.request_head import RequestHead
 from byline.gateway.ids import TraceContext, new_uuid7, open_trace
+from byline.gateway.reservation import Reservation
 from byline.gateway.routes import Route
 from byline.identity.model import Attribution, Grant
 from byline.usage.record import UsageRecord
@@ -31,8 +32,8 @@ class Reply(Protocol):
 
     peer_address: str
 
-    def start(self, status: int, reason: bytes, lines: Sequence[bytes], length: int | None) -> None:
-        """`length` None: the body is sent chunked, or until close to an HTTP/1.0 client."""
+    def start(self, status: int, reason: bytes, lines: list[bytes], length: int | None) -> None:
+        """`lines` are taken over. `length` None: the body is sent chunked, or until close to an HTTP/1.0 client."""
         ...
 
     def write(self, data: bytes) -> None: ...
@@ -69,8 +70,8 @@ class Exchange:
     """Filled from left to right by the pipeline; a None is a step not yet reached."""
 
     __slots__ = (
-        "accepted_at", "admission", "attribution", "body_at", "caller", "clock", "exchange_id", "facts", "family",
-        "head", "hides_usage", "in_flight", "known", "record", "reply", "request", "route", "started_at", "trace",
+        "accepted_at", "admission", "attribution", "body_at", "body_length", "caller", "clock", "exchange_id", "facts", "family",
+        "head", "hides_usage", "in_flight", "known", "record", "reply", "request", "reservation", "route", "started_at", "trace",
     )  # fmt: skip
 
     def __init__(
@@ -94,6 +95,8 @@ class Exchange:
         self.in_flight: InFlight | None = None
         self.known: KnownHead | None = None
         """Set where this client has asked before, or may be recalled when it asks again."""
+        self.body_length = 0
+        """Of the body as decoded."""
         self.route: Route | None = None
         self.admission: Admission | None = None
         self.attribution: Attribution | None = None
@@ -101,6 +104,8 @@ class Exchange:
         self.caller: Caller | None = None
         self.record: UsageRecord | None = None
         self.request: UpstreamRequest | None = None
+        self.reservation: Reservation | None = None
+        """What it holds of budgets, from admission until it is settled."""
         self.hides_usage = False
         """Byline asked for the usage event of this stream, so the client must not see it."""
 

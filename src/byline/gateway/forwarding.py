@@ -81,5 +81,7 @@ class Forwarder:
     def _refuse_unrecorded(self, exchange: Exchange) -> None:
         reply, exchange.reply = exchange.reply, None
         exchange.in_flight = None
+        if self._around.budgets is not None:
+            self._around.budgets.release(exchange)
         if reply is not None:
             send_refusal(reply, exchange.family, not_recorded(), exchange.exchange_id)

@@ -10,13 +10,14 @@ Refused; it is answered and recorded in one place, `refuse`.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
 from typing import Protocol
 
 from byline.gateway.admission import Admitter
 from byline.gateway.auth.admission import Admission, Refusal
 from byline.gateway.auth.authenticator import Authenticator
-from byline.gateway.callers import HeadMemory, Recalled
+from byline.gateway.callers import Caller, HeadMemory, Recalled
 from byline.gateway.error_reply import send_refusal
 from byline.gateway.exchange import Clock, Exchange, Reply, Tally
 from byline.gateway.forwarding import Forwarder
@@ -80,6 +81,8 @@ class Pipeline:
         self._clock = clock
         self._gateway_id = gateway_id
         self._max_body_bytes = max_body_bytes
+        self._waiting: set[asyncio.Task[None]] = set()
+        """Requests whose budgets a shared store is asked about."""
 
     def open(self, block: bytes, client: Client) -> Exchange | Awaitable[Exchange]:
         """The head has come, the body has not. An exchange without a `reply` is answered already.
@@ -113,7 +116,10 @@ class Pipeline:
             exchange.facts = read_body(exchange, body, self._max_body_bytes)
             exchange.caller = caller = self._recognizer.recognize(exchange)
             exchange.attribution = caller.attribution
-            self._admitter.admit(exchange)
+            waiting = self._admitter.admit(exchange)
+            if waiting is not None:
+                self._proceed_later(exchange, caller, waiting)
+                return
             stamp(exchange, caller, self._tally)
             self._forwarder.forward(exchange)
         except Refused as refusal:
@@ -123,6 +129,7 @@ class Pipeline:
         """Answered in the provider's shape; a caller we know leaves a row as well."""
         reply, exchange.reply = exchange.reply, None
         self._tally[f"refused_{refusal.kind}"] += 1
+        self._admitter.release(exchange)
         if exchange.admission is not None and not self._intake.serves(exchange.head):
             self._record_refusal(exchange, refusal)
         if reply is not None:
@@ -133,6 +140,24 @@ class Pipeline:
         self._tally["malformed"] += 1
         refusal = Refused(error.status, kind_of_status(error.status), str(error))
         send_refusal(reply, "anthropic", refusal, new_uuid7(self._clock.wall()))
+
+    def _proceed_later(self, exchange: Exchange, caller: Caller, waiting: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(self._send_when_admitted(exchange, caller, waiting))
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
+
+    async def _send_when_admitted(self, exchange: Exchange, caller: Caller, waiting: Awaitable[None]) -> None:
+        began_at = exchange.clock.monotonic()
+        try:
+            await waiting
+            if exchange.reply is None:  # the client has gone meanwhile, and nothing was sent
+                self._admitter.release(exchange)
+                return
+            exchange.body_at += exchange.clock.monotonic() - began_at  # waiting is not our overhead
+            stamp(exchange, caller, self._tally)
+            self._forwarder.forward(exchange)
+        except Refused as refusal:
+            self.refuse(exchange, refusal)
 
     def _open_authenticated(self, exchange: Exchange, outcome: Admission | Refusal, block: bytes) -> None:
         head = exchange.head

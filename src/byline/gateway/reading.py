@@ -17,6 +17,7 @@ def read_body(exchange: Exchange, body: bytes, max_body_bytes: int) -> RequestFa
     try:
         if exchange.head.content_encoding:
             body = decode_body(body, exchange.head.content_encoding, max_body_bytes)
+        exchange.body_length = len(body)
         facts = exchange.required_route.api.read_request(body)
     except ProtocolError as error:
         raise Refused(error.status, kind_of_status(error.status), str(error)) from None

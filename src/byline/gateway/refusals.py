@@ -13,8 +13,20 @@ class Refused(Exception):
     `kind` is the row's `error_type`, such as `authentication`; the provider's own type goes by status.
     """
 
-    def __init__(self, status: int, kind: str, message: str, headers: Sequence[tuple[str, str]] = ()) -> None:
+    def __init__(
+        self,
+        status: int,
+        kind: str,
+        message: str,
+        headers: Sequence[tuple[str, str]] = (),
+        *,
+        provider_type: str | None = None,
+        code: str | None = None,
+    ) -> None:
+        """`provider_type`, `code`: where the provider has more than one error of that status."""
         super().__init__(message)
+        self.provider_type = provider_type
+        self.code = code
         self.status = status
         self.kind = kind
         self.headers = headers

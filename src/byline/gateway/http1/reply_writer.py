@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 _BODYLESS = frozenset({204, 304})
 
 
@@ -19,27 +17,24 @@ class ReplyWriter:
         self.ends_with_close = False
         """The client can tell the end of the body only by the end of the connection."""
 
-    def start(
-        self, status: int, reason: bytes, lines: Sequence[bytes], length: int | None, *, close: bool
+    def begin(
+        self, status: int, reason: bytes, lines: list[bytes], length: int | None, *, close: bool
     ) -> None:
+        """`lines` are taken over and added to."""
         self.started = True
-        head = [b"HTTP/1.1 %d %s" % (status, reason), *lines]
-        if status not in _BODYLESS:
-            head += self._framing(length)
-        if close or self.ends_with_close:
-            head.append(b"connection: close")
-        elif self._minor == 0:
-            head.append(b"connection: keep-alive")
-        self.pieces.append(b"\r\n".join(head) + b"\r\n\r\n")
-
-    def _framing(self, length: int | None) -> list[bytes]:
         if length is not None:
-            return [b"content-length: %d" % length]
-        if self._minor == 1:
+            if status not in _BODYLESS:
+                lines.append(b"content-length: %d" % length)
+        elif self._minor == 1:
             self._chunked = True
-            return [b"transfer-encoding: chunked"]
-        self.ends_with_close = True
-        return []
+            lines.append(b"transfer-encoding: chunked")
+        else:
+            self.ends_with_close = True
+        if close or self.ends_with_close:
+            lines.append(b"connection: close")
+        elif self._minor == 0:
+            lines.append(b"connection: keep-alive")
+        self.pieces.append(b"HTTP/1.1 %d %b\r\n%b\r\n\r\n" % (status, reason, b"\r\n".join(lines)))
 
     def write(self, data: bytes) -> None:
         if not data or self._to_head_request:
@@ -49,7 +44,7 @@ class ReplyWriter:
         else:
             self.pieces.append(data)
 
-    def end(self) -> None:
+    def finish(self) -> None:
         if self._chunked and not self._to_head_request:
             self.pieces.append(b"0\r\n\r\n")
 

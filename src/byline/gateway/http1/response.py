@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import Protocol
 
@@ -15,8 +16,10 @@ _CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
 class AnswerListener(Protocol):
+    on_answer_body: Callable[[bytes], None]
+    """Looked up anew for each read: an attempt that was given up no longer listens."""
+
     def on_answer_head(self, head: ResponseHead) -> None: ...
-    def on_answer_body(self, data: bytes) -> None: ...
     def on_answer_end(self) -> None: ...
 
 
@@ -129,7 +132,7 @@ class _ChunkReader:
     """llhttp, told that a chunked body comes."""
 
     def __init__(self, listener: AnswerListener) -> None:
-        self.on_body = listener.on_answer_body
+        self._listener = listener
         self.done = False
         self.overrun = False
         self._parser = httptools.HttpResponseParser(self)
@@ -144,6 +147,9 @@ class _ChunkReader:
             if not self.done:
                 raise AnswerFramingError("malformed chunks") from error
             self.overrun = True
+
+    def on_body(self, data: bytes) -> None:
+        self._listener.on_answer_body(data)
 
     def on_message_begin(self) -> None:
         self.overrun = self.done

@@ -10,6 +10,7 @@ import msgspec
 MAX_FIELDS = 256
 MAX_KEPT_LINES = 4096
 MAX_KEPT_LINE_BYTES = 512
+MAX_KEPT_STATUS_LINES = 256
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?")
 _LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)", re.DOTALL)
 _LENGTH = re.compile(rb"[0-9]{1,15}")
@@ -72,25 +73,40 @@ class ResponseHead(msgspec.Struct, gc=False):
 
 
 _known: dict[bytes, AnswerField] = {}
+_known_status: dict[bytes, tuple[int, bytes, int]] = {}
 
 
 def read_response_head(head: bytes) -> ResponseHead:
     """`head` without the empty line at its end. Raises AnswerFramingError."""
     lines = head.split(b"\r\n")
-    status = _STATUS_LINE.fullmatch(lines.pop(0))
-    if status is None or len(lines) > MAX_FIELDS:
+    first = lines.pop(0)
+    status, reason, minor = _known_status.get(first) or _read_status(first)
+    if len(lines) > MAX_FIELDS:
         raise AnswerFramingError("malformed answer")
     known = _known.get
-    fields = [known(line) or _read_line(line) for line in lines]
-    read = [field for field in fields if field.is_read]
-    values = {field.name: field.value for field in reversed(read)}  # of repeated ones the first
-    parsed = ResponseHead(int(status[2]), status[3] or b"", fields, values, keep_alive=status[1] == b"1")
-    for field in read:
-        if field.is_hop_by_hop:
-            _apply_framing(parsed, field)
+    values: dict[bytes, bytes] = {}
+    fields: list[AnswerField] = []
+    parsed = ResponseHead(status, reason, fields, values, keep_alive=minor == 1)
+    for line in lines:
+        field = known(line) or _read_line(line)
+        fields.append(field)
+        if field.is_read:
+            values.setdefault(field.name, field.value)
+            if field.is_hop_by_hop:
+                _apply_framing(parsed, field)
     if parsed.chunked and parsed.content_length is not None:
         raise AnswerFramingError("ambiguous length")
     return parsed
+
+
+def _read_status(line: bytes) -> tuple[int, bytes, int]:
+    match = _STATUS_LINE.fullmatch(line)
+    if match is None:
+        raise AnswerFramingError("malformed answer")
+    found = int(match[2]), match[3] or b"", int(match[1])
+    if len(_known_status) < MAX_KEPT_STATUS_LINES:
+        _known_status[line] = found
+    return found
 
 
 def _read_line(line: bytes) -> AnswerField:

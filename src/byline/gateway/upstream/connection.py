@@ -63,6 +63,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._answered = False
         self._reusable = True
         self._paused = False
+        self.on_answer_body: Callable[[bytes], None] = _ignore
         self.requests_sent = 0
         self.read_began_at = 0.0
         """When the read under way was handed to us."""
@@ -151,6 +152,8 @@ class UpstreamConnection(asyncio.Protocol):
         assert self._listener is None
         self._listener = listener
         self._answered = False
+        # Body pieces go straight to the listener: this is the path of every streamed event.
+        self.on_answer_body = listener.on_answer_body
         self._reader.expect(to_head_request=to_head_request)
         self.requests_sent += 1
         self.deadline = self._clock() + self._timeouts.first_byte_s
@@ -160,6 +163,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Cancels what is under way; the listener hears nothing more."""
         self._reusable = False
         self._listener = None
+        self.on_answer_body = _ignore
         if self._transport is not None:
             self._transport.abort()
 
@@ -186,12 +190,9 @@ class UpstreamConnection(asyncio.Protocol):
         if self._listener is not None:
             self._listener.on_answer_head(head)
 
-    def on_answer_body(self, data: bytes) -> None:
-        if self._listener is not None:
-            self._listener.on_answer_body(data)
-
     def on_answer_end(self) -> None:
         listener, self._listener = self._listener, None
+        self.on_answer_body = _ignore
         if listener is not None:
             listener.on_answer_end()
 
@@ -210,6 +211,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _lose(self, why: Lost) -> None:
         listener, self._listener = self._listener, None
+        self.on_answer_body = _ignore
         self._reusable = False
         if listener is not None:
             if why in {Lost.CLOSED, Lost.RESET} and not self._answered and self.requests_sent > 1:
@@ -217,3 +219,7 @@ class UpstreamConnection(asyncio.Protocol):
             listener.on_answer_lost(why)
         if self._transport is not None:
             self._transport.abort()
+
+
+def _ignore(data: bytes) -> None:
+    """Nobody waits for these bytes any more."""

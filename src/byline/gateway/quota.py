@@ -1,0 +1,119 @@
+"""What upstream answers say of their limits: onto the row, and kept per credential across restarts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from byline.gateway.exchange import Exchange
+from byline.gateway.http1.response_head import ResponseHead
+from byline.gateway.provider import CLIENT_CREDENTIAL
+from byline.quota.merging import LatestQuota
+from byline.quota.reading import QUOTA_PREFIXES, read_quota
+from byline.quota.snapshot import QuotaSnapshot
+from byline.usage.record import UsageRecord
+
+MAX_KEPT_BLOCKS = 512
+_BYTE_PREFIXES = tuple(prefix.encode() for prefix in QUOTA_PREFIXES)
+_TOO_MANY_REQUESTS = 429
+_encode = msgspec.json.Encoder().encode
+_UNSAID = {"raw": {}, "credential": None, "observed_at": 0.0}
+"""Left out of the row: its own columns say them, and `raw` would double it."""
+
+Block = tuple[object, ...]
+
+
+class CredentialQuota(msgspec.Struct, frozen=True):
+    """The latest of one upstream credential, as kept on disk."""
+
+    provider: str
+    credential: str
+    snapshot: QuotaSnapshot
+
+
+class QuotaWatch:
+    """One per worker. Most answers repeat the quota lines of the one before: those are read once."""
+
+    def __init__(self, path: Path, known: Iterable[CredentialQuota] = ()) -> None:
+        self._path = path
+        self._latest: dict[tuple[str, str], LatestQuota] = {}
+        for each in known:
+            self._of(each.provider, each.credential).observe(each.snapshot)
+        self._seen: dict[Block, tuple[msgspec.Raw, QuotaSnapshot]] = {}
+        self._changed = False
+
+    def take(self, exchange: Exchange, record: UsageRecord, head: ResponseHead) -> None:
+        lines = [field for field in head.fields if field.name.startswith(_BYTE_PREFIXES)]
+        if not lines and head.status != _TOO_MANY_REQUESTS:
+            return
+        now = exchange.clock.wall()
+        # Within a second the same lines mean the same, durations and elapsed times included.
+        block = (head.status, int(now), *[field.line for field in lines])
+        known = self._seen.get(block)
+        if known is None:
+            known = self._read(block, head, now)
+        record.quota, snapshot = known
+        if record.credential != CLIENT_CREDENTIAL:
+            self._keep(record, snapshot, now)
+
+    def write(self) -> None:
+        """Replaces the file whole if anything is new. A full disk leaves the old one."""
+        if not self._changed:
+            return
+        self._changed = False
+        kept = [
+            CredentialQuota(provider, credential, snapshot)
+            for (provider, credential), latest in self._latest.items()
+            for snapshot in latest.all()
+        ]
+        fresh = self._path.with_suffix(".tmp")
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fresh.write_bytes(_encode(kept))
+            os.replace(fresh, self._path)  # noqa: PTH105
+        except OSError:
+            self._changed = True
+
+    def _read(self, block: Block, head: ResponseHead, now: float) -> tuple[msgspec.Raw, QuotaSnapshot]:
+        headers: Mapping[str, str] = {
+            field.name.decode("latin-1"): field.value.decode("latin-1") for field in reversed(head.fields)
+        }
+        snapshot = read_quota(headers, status_code=head.status, now=now)
+        if len(self._seen) >= MAX_KEPT_BLOCKS:
+            self._seen.clear()
+        known = self._seen[block] = (on_row(snapshot), snapshot)
+        return known
+
+    def _keep(self, record: UsageRecord, snapshot: QuotaSnapshot, now: float) -> None:
+        latest = self._of(record.provider, record.credential or "default")
+        current = latest.get(None)
+        if current is snapshot:
+            return
+        latest.observe(snapshot)
+        self._changed = True
+
+    def _of(self, provider: str, credential: str) -> LatestQuota:
+        return self._latest.setdefault((provider, credential), LatestQuota())
+
+
+def on_row(snapshot: QuotaSnapshot) -> msgspec.Raw:
+    """Compact: what stands at its default is left out."""
+    return msgspec.Raw(_encode(msgspec.structs.replace(snapshot, **_UNSAID)))
+
+
+def read_kept(directory: Path) -> list[CredentialQuota]:
+    """What all workers kept, the newest of each credential; files that can't be read are passed over."""
+    newest: dict[tuple[str, str], CredentialQuota] = {}
+    for path in sorted(directory.glob("quota-*.json")):
+        try:
+            found = msgspec.json.decode(path.read_bytes(), type=list[CredentialQuota])
+        except (OSError, msgspec.MsgspecError):
+            continue
+        for each in found:
+            known = newest.get((each.provider, each.credential))
+            if known is None or known.snapshot.observed_at < each.snapshot.observed_at:
+                newest[each.provider, each.credential] = each
+    return list(newest.values())
