@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
-from typing import Final, Literal, TypeVar, cast
+from collections.abc import Callable, Container
+from typing import Any, Final, Literal, TypeVar, cast
 
 import msgspec
 
@@ -19,7 +19,7 @@ from byline.flags.overrides import Overrides
 from byline.flags.snapshot import ErrorCode, Evaluated, Features, Json, Layer, Reason, Snapshot, changed_names
 
 T = TypeVar("T")
-_UNREAD: Final = object()
+_UNREAD: Final[Any] = object()
 _SCALARS: Final = (bool, int, float, str)
 
 
@@ -37,10 +37,18 @@ class FeatureDetails(msgspec.Struct, frozen=True, kw_only=True):
     """Since the source last said so."""
 
 
+class _Everything:
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+_EVERYTHING: Final = _Everything()
+
+
 class _State:
     """What reads go by. Only `quick` changes, and only by adding what follows from the rest."""
 
-    __slots__ = ("features", "fetched_at", "layer", "overrides", "quick")
+    __slots__ = ("features", "fetched_at", "layer", "overrides", "quick", "worth_a_look")
 
     def __init__(
         self,
@@ -54,9 +62,13 @@ class _State:
         self.layer: Literal["memory", "disk"] | None = layer
         self.fetched_at = fetched_at
         merged = overrides.merged()
-        self.quick: dict[str, object] = {
+        self.quick: dict[str, Any] = {
             name: value for name, value in merged.items() if isinstance(value, _SCALARS)
         }
+        # Before the first load any name is: the read may have to be remembered.
+        self.worth_a_look: Container[str] = _EVERYTHING
+        if layer == "memory":
+            self.worth_a_look = frozenset((*merged, *features))
 
 
 class FeatureReader:
@@ -82,10 +94,11 @@ class FeatureReader:
     def value(self, name: str, default: T) -> T:
         """A stored null comes back as None, whatever the default's type."""
         try:
-            found = self._state.quick.get(name, _UNREAD)
+            state = self._state
+            found = state.quick.get(name, _UNREAD)
             if found.__class__ is default.__class__:
-                return cast("T", found)
-            return self._look_up(name, default)
+                return found
+            return self._look_up(state, name, default) if name in state.worth_a_look else default
         except Exception:  # noqa: BLE001 - a read never raises, not even for a name that can't be hashed
             self.counts["error"] += 1
             return default
@@ -108,8 +121,7 @@ class FeatureReader:
         age_s = max(0.0, self._now() - state.fetched_at)
         return msgspec.structs.replace(found, variant=entry.variant, rule_id=entry.rule_id, age_s=age_s)
 
-    def _look_up(self, name: str, default: T) -> T:
-        state = self._state
+    def _look_up(self, state: _State, name: str, default: T) -> T:
         for values in (state.overrides.env, state.overrides.config):
             if name in values:
                 return self._fitting(values[name], default)

@@ -37,7 +37,7 @@ def problems_in(settings: Settings) -> list[str]:
     found: list[str] = []
     for name, provider in settings.providers.items():
         found += _provider(f"providers.{name}", name, provider)
-    return [*found, *_prefixes(settings), *_identity(settings), *_pairs(settings)]
+    return [*found, *_prefixes(settings), *_identity(settings), *_pairs(settings), *_flags(settings)]
 
 
 def _provider(key: str, name: str, provider: ProviderSettings) -> Iterator[str]:
@@ -116,6 +116,17 @@ def _identity(settings: Settings) -> Iterator[str]:
             )
             yield f"[identity.{name}]: no such provider; {hint}"
     yield from _variable("identity.hash_key_env", settings.identity.hash_key_env)
+
+
+def _flags(settings: Settings) -> Iterator[str]:
+    flags = settings.flags
+    needed = {"growthbook": ("url", "client_key"), "remote_eval": ("url", "client_key"), "gateway": ("url",)}
+    needed["file"] = ("file",)
+    for key in needed.get(flags.source, ()):
+        if not getattr(flags, key):
+            yield f'flags.{key} is missing: source = "{flags.source}" needs it'
+    yield from _variable("flags.key_env", flags.key_env)
+    yield from _variable("flags.decryption_key_env", flags.decryption_key_env)
 
 
 def _pairs(settings: Settings) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, get_origin
 
 import msgspec
 
@@ -76,6 +76,8 @@ class Reader:
         return result
 
     def _value(self, field: schema.Field, node: Given | Tree, at: schema.Path, found: dict[str, Any]) -> None:
+        if isinstance(node, dict) and get_origin(field.type) is dict:
+            node = Given(_plain(node), _origin(node), Path())
         if isinstance(node, dict):
             expected = values.expected(field.type, field.meta)
             self.problems.append(f"{_origin(node)}: {_dotted(at)} must be {expected}, not a table")
@@ -108,6 +110,11 @@ class Reader:
         known = ", ".join(schema.fields(kind))
         remedy = f"did you mean {shown}?" if near else f"known here: {known}"
         self.problems.append(f"{origin}: {_dotted(at)} is not a setting; {remedy}")
+
+
+def _plain(node: Given | Tree) -> object:
+    """A table whose keys nobody has declared, as it was written."""
+    return {key: _plain(below) for key, below in node.items()} if isinstance(node, dict) else node.value
 
 
 def _nearest(kind: type[msgspec.Struct], at: schema.Path) -> schema.Path | None:

@@ -59,7 +59,7 @@ def _field(info: msgspec.structs.FieldInfo, hint: Any) -> Field:
     default = info.default
     if info.default_factory is not msgspec.NODEFAULT:
         default = info.default_factory()
-    if get_origin(hint) is dict:
+    if get_origin(hint) is dict and get_args(hint)[1] is not Any:
         return Field(info.name, "sections", get_args(hint)[1], meta, default)
     if isinstance(hint, type) and get_origin(hint) is None and issubclass(hint, msgspec.Struct):
         return Field(info.name, "section", hint, meta, default)

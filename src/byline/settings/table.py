@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -52,6 +52,14 @@ class UpstreamSettings(msgspec.Struct, frozen=True):
     drain_timeout: Annotated[Duration, Option(description="After a client hang-up, how long the answer is still read for its usage; 0 cancels at once.", extra=ZERO_ALLOWED)] = Duration(30)
     drain_max_bytes: Annotated[Size, Option(description="After a client hang-up, how much of the answer is still read.")] = Size(16 * MIB)
     drain_max_streams: Annotated[int, Option(ge=0, description="Abandoned answers read at the same time, per worker.")] = 64
+
+
+class ClientSettings(msgspec.Struct, frozen=True):
+    """Which gateway the programs that `byline run` starts send their calls to."""
+
+    url: Annotated[str, Option(description="The gateway's address; BYLINE_URL wins over it, and empty means the one on this machine.")] = ""
+    key_env: Annotated[str, Option(description="Environment variable with the Byline key. Without any key, programs call their providers directly.")] = "BYLINE_KEY"
+    key_file: Annotated[Path | None, Option(description="File with the Byline key, read where the variable is not set.")] = None
 
 
 class ConsoleSettings(msgspec.Struct, frozen=True):
@@ -190,11 +198,35 @@ class PricesSettings(msgspec.Struct, frozen=True):
     overrides_file: Annotated[Path | None, Option(description="TOML file with own prices in tables `[models.\"PROVIDER/MODEL\"]`, looked at before the package's.")] = None
 
 
+class EventsSettings(msgspec.Struct, frozen=True):
+    """Telemetry events, the rows of `api_events`."""
+
+    personal: Annotated[tuple[str, ...], Option(description="Further keys of personal values that programs send; each gets a privileged column `pii_KEY`.")] = ()
+
+
 class LogSettings(msgspec.Struct, frozen=True):
     """What the server says on stderr."""
 
     level: Annotated[Literal["debug", "info", "warning", "error"], Option(description="Lowest level written.")] = "info"
     format: Annotated[Literal["text", "json"], Option(description="One line of text or one JSON object per record.")] = "text"
+
+
+class FlagsSettings(msgspec.Struct, frozen=True):
+    """Feature values: what steers the gateway itself, and what it serves to GrowthBook SDKs."""
+
+    enabled: Annotated[bool, Option(description="Off: overrides and defaults only; nothing is fetched.")] = True
+    source: Annotated[Literal["none", "growthbook", "remote_eval", "file", "gateway"], Option(description="Where values come from; `gateway` is another Byline gateway.")] = "none"
+    url: Annotated[str, Option(description="Address of the GrowthBook API, of the remote evaluator or of the gateway.")] = ""
+    client_key: Annotated[str, Option(description="GrowthBook's client key, such as `sdk-abc123`; of a gateway one of its `client_keys`, or any name beside a Byline key.")] = ""
+    key_env: Annotated[str, Option(description="Environment variable with the Byline key for `source = \"gateway\"`.")] = "BYLINE_KEY"
+    file: Annotated[Path | None, Option(description="File in GrowthBook's format, for `source = \"file\"`.")] = None
+    decryption_key_env: Annotated[str, Option(description="Environment variable with the key of encrypted payloads.")] = "BYLINE_FLAGS_DECRYPTION_KEY"
+    poll_interval: Annotated[Duration, Option(description="How often the source is asked; a file is looked at every two seconds at least.")] = Duration(60)
+    timeout: Annotated[Duration, Option(description="Longest wait for the source.")] = Duration(10)
+    stream: Annotated[bool, Option(description="Follow the source's event stream between polls.")] = False
+    attributes: Annotated[dict[str, Any], Option(description="What targeting knows of this gateway, beside its `id` and `host`.")] = {}
+    client_keys: Annotated[tuple[str, ...], Option(description="Client keys that may fetch features from this gateway without a Byline key. Like GrowthBook's they are no secrets.")] = ()
+    overrides: Annotated[dict[str, Any], Option(description="Values that win over the source's, by feature.")] = {}
 
 
 # fmt: on
@@ -221,6 +253,7 @@ class Settings(msgspec.Struct, frozen=True):
     gateway: GatewaySettings = GatewaySettings()
     upstream: UpstreamSettings = UpstreamSettings()
     console: ConsoleSettings = ConsoleSettings()
+    client: ClientSettings = ClientSettings()
     providers: dict[str, ProviderSettings] = msgspec.field(default_factory=lambda: dict(KNOWN_PROVIDERS))
     identity: IdentityOptions = IdentityOptions()
     keys: KeysSettings = KeysSettings()
@@ -228,4 +261,6 @@ class Settings(msgspec.Struct, frozen=True):
     journal: JournalSettings = JournalSettings()
     ledger: LedgerSettings = LedgerSettings()
     prices: PricesSettings = PricesSettings()
+    events: EventsSettings = EventsSettings()
     log: LogSettings = LogSettings()
+    flags: FlagsSettings = FlagsSettings()

@@ -96,6 +96,8 @@ def _convert(kind: Any, meta: msgspec.Meta | None, value: object) -> Any:
         return parse_size(value)
     if kind is Path:
         return Path(msgspec.convert(value, Annotated[str, msgspec.Meta(min_length=1)])).expanduser()
+    if get_origin(kind) is dict:
+        return msgspec.convert(value, dict[str, Any])
     bounds = msgspec.Meta(ge=meta.ge, le=meta.le) if meta and kind is int else None
     return msgspec.convert(value, _annotated(kind, bounds))
 
@@ -111,6 +113,8 @@ def _typed(kind: Any, text: str | object) -> object:
         return int(text)
     if kind is bool:
         return _BOOLS.get(text.strip().lower(), text)
+    if get_origin(kind) is dict:
+        return json.loads(text)
     if get_origin(kind) is tuple:
         if text.lstrip().startswith("["):
             return json.loads(text)
@@ -135,6 +139,8 @@ def expected(kind: Any, meta: msgspec.Meta | None = None) -> str:
         inner = get_args(kind)[0]
         example = get_args(inner) if get_origin(inner) is Literal else ("one", "two")
         return f"a list, such as {json.dumps(list(example))}"
+    if get_origin(kind) is dict:
+        return "a table, such as { fast_path = true }, in the environment a JSON object"
     if kind is int:
         return f"a whole number{_range(meta)}"
     return _EXPECTED[kind]
@@ -147,6 +153,8 @@ def type_name(kind: Any, meta: msgspec.Meta | None = None) -> str:
         return ", ".join(f"`{choice}`" for choice in get_args(kind) if choice)
     if get_origin(kind) is tuple:
         return "list" if get_args(kind)[0] is str else f"list of {type_name(get_args(kind)[0])}"
+    if get_origin(kind) is dict:
+        return "table"
     return f"number{_range(meta)}" if kind is int else _TYPE_NAMES[kind]
 
 
