@@ -16,6 +16,7 @@ import uvloop
 
 from byline.assembly.authentication import build_authenticator
 from byline.assembly.data_dir import DataDir, open_data_dir
+from byline.assembly.events import gateway_rows
 from byline.assembly.providers import build_providers, choose_hash_key
 from byline.assembly.worker_status import StatusFile
 from byline.control.database import open_control
@@ -35,6 +36,7 @@ from byline.gateway.readiness import WorkerReadiness
 from byline.gateway.recognition import Recognizer
 from byline.gateway.routes import Routes
 from byline.gateway.worker import Periodic, Worker, WorkerOptions
+from byline.gateway.worker_events import INTERVAL_S, WorkerEvents
 from byline.settings import Settings, SettingsError
 from byline.usage.journal import JournalOptions, JournalWriter, new_writer_id
 
@@ -152,6 +154,7 @@ def build_worker(
         gateway_id=gateway_id,
         max_body_bytes=settings.gateway.max_body_bytes,
     )
+    events = WorkerEvents(journal, directory, tally, gateway_rows(), CLOCK.wall)
     status = StatusFile(data_dir.status / f"worker{number}.json", journal, tally, drains, directory)
     return Worker(
         pipeline,
@@ -163,8 +166,9 @@ def build_worker(
             # In a thread: it may wait for a lock or the disk.
             Periodic(FLUSH_USES_INTERVAL_S, partial(loop.run_in_executor, None, directory.flush_uses)),
             Periodic(STATUS_INTERVAL_S, status.write),
+            Periodic(INTERVAL_S, events.look),
         ],
-        closing=[provider.pool.close for provider in providers],
+        closing=[*(provider.pool.close for provider in providers), events.look],
         clock=CLOCK.monotonic,
         tls=_server_tls(settings),
     )

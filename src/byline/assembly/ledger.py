@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from byline.assembly.data_dir import DataDir, open_data_dir
+from byline.assembly.events import personal_columns
 from byline.control.database import open_control
 from byline.control.jobs import JobOwners, list_jobs
 from byline.settings import Settings, SettingsError
@@ -171,7 +172,8 @@ def _open_duckdb(settings: Settings, path: Path) -> Store:
     except ModuleNotFoundError as error:
         raise SettingsError("the embedded ledger needs DuckDB: pip install 'byline[gateway]'") from error
     return DuckDBLedger(
-        DuckDBOptions(path=path, memory_limit=settings.ledger.memory_limit, threads=settings.ledger.threads)
+        DuckDBOptions(path=path, memory_limit=settings.ledger.memory_limit, threads=settings.ledger.threads),
+        privileged=personal_columns(settings),
     )
 
 
