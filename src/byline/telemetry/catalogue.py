@@ -11,6 +11,7 @@ from typing import Final, Literal, LiteralString
 
 import msgspec
 
+from byline.telemetry.counters import REASONS
 from byline.telemetry.reduction import Shorten, one_of, short_model, short_version
 
 FieldKind = Literal["count", "number", "flag", "name"]
@@ -49,6 +50,13 @@ _KINDS_OF_REFUSAL: Final = (
     "invalid_proxy_header", "malformed", "permission", "not_found", "too_large", "unsupported", "overloaded",
     "invalid_request", "budget", "rate_limit",
 )  # fmt: skip
+_KINDS_OF_IDENTITY: Final = (
+    "email_missing", "job_missing", "identifier_hashed", "merge_shortened", "merge_without_job", "merge_gave_up",
+)  # fmt: skip
+_KINDS_OF_LOSS: Final = (
+    "stale_connection", "upstream_closed", "upstream_reset", "malformed_answer", "first_byte_timeout", "stalled",
+    "connect_timeout", "connect_error", "tls_error", "dns_error", "proxy_error",
+)  # fmt: skip
 _REFUSAL: Final = Field("kind", "name", "why, in one word", one_of(*_KINDS_OF_REFUSAL))
 _PROVIDER: Final = Field("provider", "name", "the provider as configured", one_of("anthropic", "openai"))
 
@@ -71,7 +79,7 @@ IDENTITY_COUNTED: Final = EventSpec(
     logged_by="gateway",
     meaning="Identities were not stamped as configured, for example hashed because they did not fit.",
     why="A policy that seldom fits should be changed; only counts tell.",
-    fields=(Field("kind", "name", "what was done or found instead"), _COUNT),
+    fields=(Field("kind", "name", "what was done or found instead", one_of(*_KINDS_OF_IDENTITY)), _COUNT),
 )
 UPSTREAM_TROUBLE: Final = EventSpec(
     name="gateway_upstream_trouble",
@@ -82,7 +90,7 @@ UPSTREAM_TROUBLE: Final = EventSpec(
         _PROVIDER,
         Field(
             "kind", "name", "what happened to the connection",
-            one_of("stale", "closed", "stalled", "first_byte_timeout", "malformed", "connect", "connect_timeout", "tls"),
+            one_of(*_KINDS_OF_LOSS),
         ),
         _COUNT,
     ),
@@ -121,7 +129,7 @@ EVENTS_DROPPED: Final = EventSpec(
     why="Counts over events are only worth something when it is known what is missing.",
     fields=(
         Field("sink", "name", "which sink", one_of("queue", "fan_out", "first_party", "datadog", "dogstatsd", "otlp", "console", "ndjson")),
-        Field("reason", "name", "why, one of the reasons below"),
+        Field("reason", "name", "why, one of the reasons below", one_of(*REASONS)),
         _COUNT,
     ),
 )  # fmt: skip
@@ -148,9 +156,9 @@ SHORTENED_FIELDS: Final[Mapping[str, Shorten]] = {
     "version": short_version,
     "provider": one_of("anthropic", "openai"),
 } | {
-    field.name: field.shorten
+    f"{spec.name}.{field.name}": field.shorten
     for spec in CATALOGUE.values()
     for field in spec.fields
-    if field.shorten is not None and field.name not in {"kind", "provider"}
+    if field.shorten is not None
 }
-"""What low-trust sinks see of names; `kind` means something else in each event and is not shared."""
+"""What low-trust sinks see of names, by field or by event and field."""

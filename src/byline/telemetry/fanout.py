@@ -45,7 +45,7 @@ class GeneralRoute(msgspec.Struct, frozen=True):
             return None
         if self.reduction is not None:
             user = event.context.user if event.context else None
-            general = self.reduction.reduce(general, user)
+            general = self.reduction.reduce(event.name, general, user)
         return GeneralEvent(event.name, general, event.occurred_at)
 
 

@@ -50,20 +50,22 @@ def user_bucket(user: str, buckets: int = BUCKETS) -> int:
 
 class Reduction(msgspec.Struct, frozen=True):
     fields: Mapping[str, Shorten] = {}
-    """How each field's strings are shortened; strings of all other fields become `other`."""
+    """How a field's strings are shortened, by `FIELD` or `EVENT.FIELD`; all other strings become `other`."""
     buckets: int = BUCKETS
 
-    def reduce(self, metadata: Mapping[str, SafeValue], user: str | None) -> Mapping[str, SafeValue]:
+    def reduce(
+        self, event: str, metadata: Mapping[str, SafeValue], user: str | None
+    ) -> Mapping[str, SafeValue]:
         reduced = {
-            key: self._shortened(key, value) if isinstance(value, Verified) else value
+            key: self._shortened(event, key, value) if isinstance(value, Verified) else value
             for key, value in metadata.items()
         }
         if user is not None:
             reduced["user_bucket"] = user_bucket(user, self.buckets)
         return reduced
 
-    def _shortened(self, key: str, value: Verified) -> Verified:
-        shorten = self.fields.get(key)
+    def _shortened(self, event: str, key: str, value: Verified) -> Verified:
+        shorten = self.fields.get(f"{event}.{key}") or self.fields.get(key)
         short = shorten(value) if shorten else None
         # A part of what was verified is verified too.
         return OTHER if short is None else i_verified_this_is_not_code_or_filepaths(short)
