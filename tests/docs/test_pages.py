@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from byline.cli.app import COMMANDS
+from byline.cli.events_page import events_page
 from byline.cli.reference import cli_page, settings_page
 from byline.settings import load
 
@@ -70,7 +71,7 @@ def test_settings_in_examples_can_be_loaded(page, tmp_path):
         load(file, {})
 
 
-@pytest.mark.parametrize(("file", "page"), [("settings.md", settings_page), ("cli.md", cli_page)])
+@pytest.mark.parametrize(("file", "page"), [("settings.md", settings_page), ("cli.md", cli_page), ("events.md", events_page)])
 def test_reference_pages_are_up_to_date(file, page):
     written = (ROOT / "docs/reference" / file).read_text()
     assert written == page().rstrip("\n") + "\n", "run `make docs`"

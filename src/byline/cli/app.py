@@ -27,6 +27,7 @@ COMMANDS = {
     "requests": "byline.cli.requests",
     "top": "byline.cli.top",
     "incident": "byline.cli.incident",
+    "events": "byline.cli.events",
     "sql": "byline.cli.sql",
     "prices": "byline.cli.prices",
     "reprice": "byline.cli.reprice",

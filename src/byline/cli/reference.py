@@ -1,4 +1,4 @@
-"""Writes `docs/reference/settings.md` and `docs/reference/cli.md` from what they describe.
+"""Writes the pages of `docs/reference` from what they describe.
 
 `make docs` runs it; a test holds the pages to it.
 """
@@ -14,6 +14,7 @@ import msgspec
 from typer.main import get_command
 
 from byline.cli.app import app
+from byline.cli.events_page import events_page
 from byline.settings import Settings, schema, values
 from byline.settings.environment import variable
 
@@ -145,7 +146,8 @@ def _first_line(section: schema.Section) -> str:
 
 def main(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
-    for name, page in (("settings.md", settings_page()), ("cli.md", cli_page())):
+    pages = {"settings.md": settings_page(), "cli.md": cli_page(), "events.md": events_page()}
+    for name, page in pages.items():
         (directory / name).write_text(page.rstrip("\n") + "\n")
         print(f"wrote {directory / name}")
 
