@@ -21,7 +21,8 @@ from byline.usage.columns import USAGE_COLUMNS
 END: Final = datetime(2026, 6, 1, tzinfo=UTC)
 DAYS: Final = 60
 BEGINNING: Final = END - timedelta(days=DAYS)
-_STEP: Final = 500_000
+_STEP: Final = 4 * 122_880
+"""Whole row groups, as rows that come one batch after the other fill them."""
 
 _DRAWN: Final = """
     SELECT i, h, moment,

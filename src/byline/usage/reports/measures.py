@@ -33,12 +33,13 @@ def spend(select: Select, *, include_client_credential: bool) -> str:
 
 
 def whole(value: object) -> int:
-    return int(str(value)) if not isinstance(value, (int, float)) else int(value)
+    return value if type(value) is int else int(str(value))
 
 
 def money(value: object) -> Decimal:
     """Without the zeros that a fixed number of places appends."""
-    return Decimal(str(value)).normalize() + 0
+    exact = value if isinstance(value, Decimal) else Decimal(str(value))
+    return exact.normalize() + 0
 
 
 def count(name: str) -> Output:
