@@ -17,6 +17,8 @@ import uvloop
 from byline.assembly.authentication import build_authenticator
 from byline.assembly.data_dir import DataDir, open_data_dir
 from byline.assembly.events import gateway_rows
+from byline.assembly.flags import open_features, serves_features, steer_worker
+from byline.assembly.ledger_status import LedgerWatch
 from byline.assembly.providers import build_providers, choose_hash_key
 from byline.assembly.worker_status import StatusFile
 from byline.control.database import open_control
@@ -26,7 +28,10 @@ from byline.gateway.attempt import Surroundings
 from byline.gateway.callers import HeadMemory
 from byline.gateway.client import ClientLimits
 from byline.gateway.drains import DrainLimits, Drains
+from byline.gateway.endpoints import Endpoints
 from byline.gateway.exchange import Clock, Tally
+from byline.gateway.feature_evaluation import RequestFeatures
+from byline.gateway.feature_routes import FeatureRoutes
 from byline.gateway.forwarding import Forwarder
 from byline.gateway.http1.request_head import RequestHeadReader
 from byline.gateway.intake import Intake
@@ -137,11 +142,19 @@ def build_worker(
     )
     around = Surroundings(journal=journal, drains=drains, tally=tally)
     gateway_id = settings.gateway.id or socket.gethostname()
-    readiness = WorkerReadiness(journal, directory)
+    ledger = LedgerWatch(data_dir.status / "ledger.json", CLOCK.wall)
+    readiness = WorkerReadiness(journal, directory, ledger.degraded)
+    features = open_features(settings, environ, data_dir)
+    request_features = RequestFeatures(lambda: features.payload, is_expected=serves_features(settings))
+    steer_worker(settings, features, drains, loop.call_soon_threadsafe)
+    features.start()
     pipeline = Pipeline(
         local=LocalRoutes(readiness),
         routes=Routes(providers),
-        intake=Intake(journal, directory, CLOCK, gateway_id),
+        endpoints=Endpoints(
+            Intake(journal, directory, CLOCK, gateway_id),
+            FeatureRoutes(request_features, directory, settings.flags.client_keys),
+        ),
         authenticator=build_authenticator(settings, directory),
         heads=RequestHeadReader(_identity_headers(settings)),
         memory=HeadMemory(directory, CLOCK.wall),
@@ -166,9 +179,15 @@ def build_worker(
             # In a thread: it may wait for a lock or the disk.
             Periodic(FLUSH_USES_INTERVAL_S, partial(loop.run_in_executor, None, directory.flush_uses)),
             Periodic(STATUS_INTERVAL_S, status.write),
+            Periodic(STATUS_INTERVAL_S, ledger.look),
             Periodic(INTERVAL_S, events.look),
         ],
-        closing=[*(provider.pool.close for provider in providers), events.look],
+        closing=[
+            *(provider.pool.close for provider in providers),
+            events.look,
+            features.close,
+            request_features.close,
+        ],
         clock=CLOCK.monotonic,
         tls=_server_tls(settings),
     )

@@ -11,6 +11,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
+from byline.assembly.console import beside_the_ledger
 from byline.assembly.data_dir import DataDir, open_data_dir
 from byline.assembly.events import personal_columns
 from byline.control.database import open_control
@@ -75,6 +76,7 @@ def run_ledger(settings: Settings, *, ready: Callable[[], None] | None = None) -
             reprice=partial(_reprice, store, prices),
             retention_s=settings.ledger.retention or None,
             options=DrainOptions(interval_s=settings.ledger.drain_interval),
+            beside=partial(beside_the_ledger, settings, data_dir),
             ready=ready,
         )
 

@@ -9,6 +9,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
@@ -20,6 +21,7 @@ from byline.usage.ledger import Ledger, Reprice
 from byline.usage.ledger_socket.server import LedgerServer
 from byline.usage.record import UsageRecord
 
+Beside = Callable[[Drainer], AbstractContextManager[object]]
 _RETIREMENT_INTERVAL_S: Final = 3600.0
 _log = logging.getLogger("byline.ledger")
 
@@ -33,13 +35,15 @@ def run(
     reprice: Reprice | None = None,
     retention_s: float | None = None,
     options: DrainOptions | None = None,
+    beside: Beside = nullcontext,
     stop: threading.Event | None = None,
     ready: Callable[[], None] | None = None,
 ) -> None:
     """Works until SIGTERM, SIGINT or `stop`, then drains once more. Closes the ledger.
 
     `price` fills in the cost columns of a row in place. Rows older than `retention_s` become daily
-    sums; None keeps them. Signals are taken in the main thread only.
+    sums; None keeps them. `beside` runs as long as the drainer does, and may read its state. Signals
+    are taken in the main thread only.
     """
     stop = stop or _stop_on_signal()
     drainer = Drainer(journal, deliver_to(ledger), prepare=price, options=options)
@@ -49,9 +53,10 @@ def run(
     )
     retiring.start()
     try:
-        if ready:
-            ready()
-        _drain_until(stop, drainer)
+        with beside(drainer):
+            if ready:
+                ready()
+            _drain_until(stop, drainer)
     finally:
         stop.set()
         retiring.join()
