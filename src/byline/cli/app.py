@@ -21,6 +21,7 @@ Context = Any
 COMMANDS = {
     "serve": "byline.cli.serve",
     "demo": "byline.cli.demo",
+    "run": "byline.cli.run",
     "keys": "byline.cli.keys",
     "jobs": "byline.cli.jobs",
     "usage": "byline.cli.usage",
@@ -33,6 +34,7 @@ COMMANDS = {
     "reprice": "byline.cli.reprice",
     "reconcile": "byline.cli.reconcile",
     "export": "byline.cli.export",
+    "ingest": "byline.cli.ingest",
     "backup": "byline.cli.backup",
     "forget": "byline.cli.forget",
     "doctor": "byline.cli.doctor",

@@ -134,7 +134,7 @@ class _Once:
     def __init__(self, tap: Tap) -> None:
         self._tap: Tap | None = tap
         self.reading = False
-        """The body is being read, so closing the response is part of that."""
+        """The body is being read right now, so closing the response is part of that."""
 
     def feed(self, data: bytes) -> None:
         if self._tap is not None:
@@ -166,7 +166,9 @@ def _follow(response: Any, tap: _Once) -> None:
         try:
             for data in iter_bytes(chunk_size):
                 tap.feed(data)
+                tap.reading = False
                 yield data
+                tap.reading = True
         except BaseException as error:
             tap.finish(error)
             raise
@@ -188,7 +190,9 @@ def _follow_async(response: Any, tap: _Once) -> None:
         try:
             async for data in aiter_bytes(chunk_size):
                 tap.feed(data)
+                tap.reading = False
                 yield data
+                tap.reading = True
         except BaseException as error:
             tap.finish(error)
             raise
