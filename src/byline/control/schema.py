@@ -51,6 +51,23 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX keys_by_actor ON keys (actor_id)",
         "CREATE INDEX jobs_by_change ON jobs (change)",
     ),
+    (
+        """
+        CREATE TABLE budgets (
+            scope TEXT NOT NULL,
+            name TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            amount INTEGER NOT NULL,
+            models TEXT NOT NULL,
+            mode TEXT NOT NULL CHECK (mode IN ('hard', 'soft', 'shadow')),
+            contact TEXT,
+            created_at REAL NOT NULL,
+            updated_at REAL NOT NULL,
+            change INTEGER NOT NULL,
+            PRIMARY KEY (scope, name, kind)
+        ) WITHOUT ROWID
+        """,
+    ),
 )
 """Step N leads from version N to N + 1. Version 0 has the `meta` table alone."""
 

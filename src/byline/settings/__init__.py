@@ -12,7 +12,10 @@ from byline.settings.errors import SettingsError
 from byline.settings.load import DEFAULT_FILE, load
 from byline.settings.table import (
     AuthSettings,
+    BudgetSettings,
+    BudgetsOptions,
     ConsoleSettings,
+    CountersSettings,
     CredentialSettings,
     FlagsSettings,
     GatewaySettings,
@@ -34,7 +37,10 @@ from byline.settings.values import Duration, Size
 __all__ = [
     "DEFAULT_FILE",
     "AuthSettings",
+    "BudgetSettings",
+    "BudgetsOptions",
     "ConsoleSettings",
+    "CountersSettings",
     "CredentialSettings",
     "Duration",
     "FlagsSettings",

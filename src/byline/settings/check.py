@@ -37,7 +37,14 @@ def problems_in(settings: Settings) -> list[str]:
     found: list[str] = []
     for name, provider in settings.providers.items():
         found += _provider(f"providers.{name}", name, provider)
-    return [*found, *_prefixes(settings), *_identity(settings), *_pairs(settings), *_flags(settings)]
+    return [
+        *found,
+        *_prefixes(settings),
+        *_identity(settings),
+        *_pairs(settings),
+        *_flags(settings),
+        *_budgets(settings),
+    ]
 
 
 def _provider(key: str, name: str, provider: ProviderSettings) -> Iterator[str]:
@@ -116,6 +123,16 @@ def _identity(settings: Settings) -> Iterator[str]:
             )
             yield f"[identity.{name}]: no such provider; {hint}"
     yield from _variable("identity.hash_key_env", settings.identity.hash_key_env)
+
+
+def _budgets(settings: Settings) -> Iterator[str]:
+    scopes = ("user", "job", "team", "key", "model", "everybody")
+    for name, budget in settings.budgets.named.items():
+        if sum(bool(getattr(budget, scope)) for scope in scopes) != 1:
+            yield f"[budgets.{name}] needs exactly one of {', '.join(scopes)}: whose budget it is"
+    url = settings.counters.url
+    if url and not url.startswith(("redis://", "rediss://", "valkey://", "valkeys://", "unix://")):
+        yield 'counters.url must begin with redis://, rediss:// or unix://, such as "redis://127.0.0.1:6379/0"'
 
 
 def _flags(settings: Settings) -> Iterator[str]:

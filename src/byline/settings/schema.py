@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, ge
 
 import msgspec
 
-from byline.settings.table import IdentityOptions, Settings
+from byline.settings.table import BudgetsOptions, IdentityOptions, Settings
 
 Section = type[msgspec.Struct]
 Path = tuple[str, ...]
 
-_SUBTABLES: dict[Section, str] = {IdentityOptions: "providers"}
+_SUBTABLES: dict[Section, str] = {IdentityOptions: "providers", BudgetsOptions: "named"}
 """Sections that take tables by name beside their own keys (`[identity.NAME]`), and the field for them."""
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from byline.settings.values import ZERO_ALLOWED, Duration, Size
+from byline.settings.values import ZERO_ALLOWED, Duration, Money, Size
 
 Option = msgspec.Meta
 IdentifierKind = Literal["id", "username", "email", "hash", "user_job"]
@@ -204,6 +204,46 @@ class EventsSettings(msgspec.Struct, frozen=True):
     personal: Annotated[tuple[str, ...], Option(description="Further keys of personal values that programs send; each gets a privileged column `pii_KEY`.")] = ()
 
 
+class BudgetSettings(msgspec.Struct, frozen=True):
+    """The limits of one scope: exactly one of `user`, `job`, `team`, `key`, `model`, `everybody`. A name may be a pattern: `*` is each one by itself. `byline budgets set` does the same, and wins."""
+
+    user: Annotated[str, Option(description="Whose requests are limited: a user name.")] = ""
+    job: Annotated[str, Option(description="Instead a job.")] = ""
+    team: Annotated[str, Option(description="Instead a team.")] = ""
+    key: Annotated[str, Option(description="Instead a Byline key id.")] = ""
+    model: Annotated[str, Option(description="Instead a model, as requested; all that match a pattern share one sum.")] = ""
+    everybody: Annotated[bool, Option(description="Instead everything that is sent, in one sum.")] = False
+    usd_per_hour: Annotated[Money | None, Option(description="US dollars per clock hour.")] = None
+    usd_per_day: Annotated[Money | None, Option(description="US dollars per day, UTC.")] = None
+    usd_per_week: Annotated[Money | None, Option(description="US dollars per week from Monday, UTC.")] = None
+    usd_per_month: Annotated[Money | None, Option(description="US dollars per calendar month, UTC.")] = None
+    requests_per_minute: Annotated[int | None, Option(ge=0, description="Requests in any sixty seconds.")] = None
+    tokens_per_minute: Annotated[int | None, Option(ge=0, description="Tokens in any sixty seconds, input and output, cached ones too.")] = None
+    concurrency: Annotated[int | None, Option(ge=0, description="Requests under way at once.")] = None
+    models: Annotated[tuple[str, ...], Option(description="Models that may be used, patterns allowed; all if empty.")] = ()
+    mode: Annotated[Literal["hard", "soft", "shadow"], Option(description="`hard` refuses, `soft` only warns, `shadow` only counts what it would have refused.")] = "hard"
+    contact: Annotated[str, Option(description="Whom a refusal says to ask.")] = ""
+
+
+class BudgetsOptions(msgspec.Struct, frozen=True):
+    """Our own limits."""
+
+    contact: Annotated[str, Option(description="Whom a refusal says to ask where neither the budget nor the job has somebody.")] = "the operator of this gateway"
+    strip_upstream_quota: Annotated[bool, Option(description="Keep the provider's quota headers, which describe a credential that many share, from users who have a money budget of their own.")] = True
+    seed_timeout: Annotated[Duration, Option(description="How long a worker waits for the ledger to say what is used already, before it serves.")] = Duration(5)
+    named: dict[str, BudgetSettings] = {}
+
+
+class CountersSettings(msgspec.Struct, frozen=True):
+    """Where budgets are counted: in the worker, or in Redis or Valkey for several workers or machines."""
+
+    url: Annotated[str, Option(description="`redis://HOST:PORT/DB`, `rediss://` for TLS, `unix://PATH`; empty counts in the worker.")] = ""
+    prefix: Annotated[str, Option(description="What all keys begin with; gateways with the same one share their budgets.")] = "byline"
+    on_failure: Annotated[Literal["fail_open", "fail_closed"], Option(description="What happens to requests while the store can't be asked.")] = "fail_open"
+    lease: Annotated[Duration, Option(description="How long a reservation outlives a worker that died; it is renewed while its request lives.")] = Duration(60)
+    timeout: Annotated[Duration, Option(description="Longest wait for the store.")] = Duration(0.5)
+
+
 class LogSettings(msgspec.Struct, frozen=True):
     """What the server says on stderr."""
 
@@ -262,5 +302,7 @@ class Settings(msgspec.Struct, frozen=True):
     ledger: LedgerSettings = LedgerSettings()
     prices: PricesSettings = PricesSettings()
     events: EventsSettings = EventsSettings()
+    budgets: BudgetsOptions = BudgetsOptions()
+    counters: CountersSettings = CountersSettings()
     log: LogSettings = LogSettings()
     flags: FlagsSettings = FlagsSettings()

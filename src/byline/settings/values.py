@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
@@ -35,6 +36,22 @@ Duration = NewType("Duration", float)
 """Seconds, written `20ms`, `5s`, `5m`, `24h`, `7d`, or as a plain number."""
 Size = NewType("Size", int)
 """Bytes, written `64MB` (decimal), `16KiB` (binary), or as a plain number."""
+
+
+Money = NewType("Money", Decimal)
+"""US dollars, written `5`, `2.50` or `"2.50"`."""
+
+
+def parse_money(value: object) -> Money:
+    """A float is taken as it was written, not as the binary fraction nearest to it."""
+    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        try:
+            amount = Decimal(str(value).strip())
+        except InvalidOperation:
+            raise ValueError from None
+        if amount.is_finite() and amount >= 0:
+            return Money(amount)
+    raise ValueError
 
 
 def parse_duration(value: object) -> Duration:
@@ -94,6 +111,8 @@ def _convert(kind: Any, meta: msgspec.Meta | None, value: object) -> Any:
         return duration
     if kind is Size:
         return parse_size(value)
+    if kind is Money:
+        return parse_money(value)
     if kind is Path:
         return Path(msgspec.convert(value, Annotated[str, msgspec.Meta(min_length=1)])).expanduser()
     if get_origin(kind) is dict:
@@ -164,6 +183,7 @@ _TYPE_NAMES: dict[Any, str] = {
     Path: "path",
     Duration: "duration",
     Size: "size",
+    Money: "dollars",
 }
 _EXPECTED: dict[Any, str] = {
     str: 'text in quotes, such as "name"',
@@ -171,6 +191,7 @@ _EXPECTED: dict[Any, str] = {
     Path: 'the path of a file or directory, such as "/etc/byline/file.pem"',
     Duration: 'a duration, such as "20ms", "5s", "5m", "24h" or "7d"',
     Size: 'a size, such as "16KiB", "64MB" or 65536',
+    Money: 'an amount in US dollars, such as 5 or "2.50"',
 }
 
 
