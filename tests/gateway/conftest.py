@@ -36,7 +36,7 @@ class Rig:
             "BYLINE_PROVIDERS__ANTHROPIC__BASE_URL": upstream.url,
             "BYLINE_PROVIDERS__OPENAI__BASE_URL": upstream.url,
             "BYLINE_KEYS__POLL_INTERVAL": "20ms",
-        } | env
+        } | {name: value.replace("PLACEHOLDER", upstream.url) for name, value in env.items()}
         self._environ = environ
         self.settings = load(None, environ)
         open_data_dir(self.settings)
