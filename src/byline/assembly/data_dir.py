@@ -33,6 +33,11 @@ class DataDir(msgspec.Struct, frozen=True):
         """What each worker last said about itself."""
         return self.root / "status"
 
+    @property
+    def flags(self) -> Path:
+        """The last feature values, and those set by hand."""
+        return self.root / "flags"
+
 
 def open_data_dir(settings: Settings) -> DataDir:
     """Made if absent, for its owner alone: it holds key hashes and who used what."""

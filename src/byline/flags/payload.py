@@ -42,6 +42,7 @@ class Payload(msgspec.Struct, frozen=True):
 
     features: dict[str, Feature]
     raw: Mapping[str, Json]
+    was_encrypted: bool = False
 
     @property
     def has_rules(self) -> bool:
@@ -56,6 +57,7 @@ def parse_payload(document: bytes, decryption_key: str = "") -> Payload:
         raw = msgspec.json.decode(document, type=dict[str, Any])
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise PayloadRefused("it is not a JSON object") from None
+    was_encrypted = not raw.keys().isdisjoint(_ENCRYPTED)
     raw = _decrypt_sections(raw, decryption_key)
     try:
         features = msgspec.convert(raw.get("features"), dict[str, Feature])
@@ -63,7 +65,7 @@ def parse_payload(document: bytes, decryption_key: str = "") -> Payload:
         raise PayloadRefused("it has no well-formed `features`") from None
     if not features:
         raise PayloadRefused("it has no features")
-    return Payload(features, raw)
+    return Payload(features, raw, was_encrypted)
 
 
 def _decrypt_sections(raw: dict[str, Any], key: str) -> dict[str, Any]:

@@ -161,6 +161,10 @@ class FeatureReader:
         return frozenset((*state.overrides.env, *state.overrides.config, *state.features))
 
     @property
+    def layer(self) -> Literal["memory", "disk"] | None:
+        return self._state.layer
+
+    @property
     def fetched_at(self) -> float | None:
         return self._state.fetched_at if self._state.layer else None
 

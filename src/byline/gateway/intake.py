@@ -61,6 +61,9 @@ class Intake:
     def serves(self, head: RequestHead) -> bool:
         return head.line.method == b"POST" and head.line.path in _PATHS
 
+    def is_open(self, head: RequestHead) -> bool:
+        return False
+
     def check(self, head: RequestHead) -> None:
         """Raises Refused for what the head alone tells."""
         if head.content_length > MAX_BODY_BYTES:

@@ -18,6 +18,7 @@ from byline.gateway.admission import Admitter
 from byline.gateway.auth.admission import Admission, Refusal
 from byline.gateway.auth.authenticator import Authenticator
 from byline.gateway.callers import Caller, HeadMemory, Recalled
+from byline.gateway.endpoints import Endpoint, Endpoints
 from byline.gateway.error_reply import send_refusal
 from byline.gateway.exchange import Clock, Exchange, Reply, Tally
 from byline.gateway.forwarding import Forwarder
@@ -25,7 +26,6 @@ from byline.gateway.head_checks import body_too_large, check_head, upgrade_requi
 from byline.gateway.http1.errors import ProtocolError
 from byline.gateway.http1.request_head import RequestHead, RequestHeadReader
 from byline.gateway.ids import new_uuid7
-from byline.gateway.intake import Intake
 from byline.gateway.local_routes import LocalRoutes
 from byline.gateway.reading import read_body
 from byline.gateway.recognition import Recognizer
@@ -54,7 +54,7 @@ class Pipeline:
         *,
         local: LocalRoutes,
         routes: Routes,
-        intake: Intake,
+        endpoints: Endpoints,
         authenticator: Authenticator,
         heads: RequestHeadReader,
         memory: HeadMemory,
@@ -69,7 +69,7 @@ class Pipeline:
     ) -> None:
         self._local = local
         self._routes = routes
-        self._intake = intake
+        self._endpoints = endpoints
         self._authenticator = authenticator
         self._heads = heads
         self._memory = memory
@@ -100,6 +100,8 @@ class Pipeline:
             exchange.reply = None
         elif head.wants_upgrade:
             self.refuse(exchange, upgrade_required())
+        elif (endpoint := self._endpoints.find(head)) is not None and endpoint.is_open(head):
+            self._open_endpoint(exchange, endpoint)
         else:
             outcome = self._authenticator.authenticate(head.read, reply.peer_address)
             if not isinstance(outcome, Admission | Refusal):
@@ -111,7 +113,9 @@ class Pipeline:
         """The body is whole: from here to the wire."""
         try:
             if exchange.route is None:
-                self._intake.take(exchange, body)
+                endpoint = self._endpoints.find(exchange.head)
+                assert endpoint is not None  # nothing else is opened without a route
+                endpoint.take(exchange, body)
                 return
             exchange.facts = read_body(exchange, body, self._max_body_bytes)
             exchange.caller = caller = self._recognizer.recognize(exchange)
@@ -130,7 +134,7 @@ class Pipeline:
         reply, exchange.reply = exchange.reply, None
         self._tally[f"refused_{refusal.kind}"] += 1
         self._admitter.release(exchange)
-        if exchange.admission is not None and not self._intake.serves(exchange.head):
+        if exchange.admission is not None and self._endpoints.find(exchange.head) is None:
             self._record_refusal(exchange, refusal)
         if reply is not None:
             send_refusal(reply, exchange.family, refusal, exchange.exchange_id)
@@ -159,12 +163,18 @@ class Pipeline:
         except Refused as refusal:
             self.refuse(exchange, refusal)
 
+    def _open_endpoint(self, exchange: Exchange, endpoint: Endpoint) -> None:
+        try:
+            endpoint.check(exchange.head)
+        except Refused as refusal:
+            self.refuse(exchange, refusal)
+
     def _open_authenticated(self, exchange: Exchange, outcome: Admission | Refusal, block: bytes) -> None:
         head = exchange.head
         try:
             exchange.admission = admission = self._require_admission(outcome)
-            if self._intake.serves(head):
-                self._intake.check(head)
+            if (endpoint := self._endpoints.find(head)) is not None:
+                endpoint.check(head)
                 return
             exchange.route = route = self._routes.find(head)
             if route is None:

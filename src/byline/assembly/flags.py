@@ -1,0 +1,119 @@
+"""Settings -> feature values: the gateway's own, and those it serves."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from byline.assembly.data_dir import DataDir
+from byline.flags.client import FeatureClient, FeatureOptions
+from byline.flags.disk import DiskSnapshot, snapshot_key
+from byline.flags.exposures import Report
+from byline.flags.opening import SourceChoice, interval_of, open_source, place_of
+from byline.flags.overrides import Overrides, OverridesFile, read_environment
+from byline.flags.sources.http import HttpOptions
+from byline.gateway.drains import Drains
+from byline.gateway.own_flags import DRAIN_MAX_BYTES, DRAIN_MAX_STREAMS, DRAIN_TIMEOUT_S, LOG_LEVEL, Steering
+from byline.settings import Settings, SettingsError
+
+OVERRIDES_FILE = "overrides.json"
+
+
+def open_features(
+    settings: Settings, environ: Mapping[str, str], data_dir: DataDir, *, report: Report | None = None
+) -> FeatureClient:
+    """Not started yet. Raises SettingsError for a source that can't be one."""
+    flags, choice, attributes = settings.flags, source_choice(settings, environ), gateway_attributes(settings)
+    try:
+        source = open_source(choice, attributes)
+    except ValueError as error:
+        raise SettingsError(f"[flags] {error}") from None
+    options = FeatureOptions(
+        enabled=flags.enabled,
+        overrides=Overrides(read_environment(environ), flags.overrides),
+        poll_interval_s=interval_of(choice.kind, flags.poll_interval),
+        http=choice.http,
+    )
+    key = snapshot_key(place_of(choice), flags.client_key, attributes)
+    return FeatureClient(
+        source,
+        options,
+        disk=DiskSnapshot(data_dir.flags, key) if source is not None else None,
+        overrides_file=overrides_file(data_dir),
+        report=report,
+    )
+
+
+def overrides_file(data_dir: DataDir) -> OverridesFile:
+    return OverridesFile(data_dir.flags / OVERRIDES_FILE)
+
+
+def gateway_attributes(settings: Settings) -> dict[str, Any]:
+    host = socket.gethostname()
+    return {"id": settings.gateway.id or host, "host": host, **settings.flags.attributes}
+
+
+def serves_features(settings: Settings) -> bool:
+    """Whether the source shows its rules, so that they can be served on."""
+    return settings.flags.enabled and settings.flags.source in ("file", "growthbook")
+
+
+def source_choice(settings: Settings, environ: Mapping[str, str]) -> SourceChoice:
+    flags = settings.flags
+    ca_file = settings.upstream.ca_file
+    return SourceChoice(
+        kind=flags.source,
+        url=flags.url,
+        client_key=flags.client_key,
+        byline_key=environ.get(flags.key_env, "") if flags.source == "gateway" else "",
+        decryption_key=environ.get(flags.decryption_key_env, ""),
+        file=flags.file,
+        streaming=flags.stream,
+        http=HttpOptions(flags.timeout, str(ca_file) if ca_file else None),
+    )
+
+
+@contextmanager
+def following_log_level(settings: Settings, environ: Mapping[str, str], data_dir: DataDir) -> Generator[None]:
+    """For a process of which only the log level is steered."""
+    features = open_features(settings, environ, data_dir)
+    steering = Steering(features.value)
+    _wire_log_level(steering, settings)
+    features.on_refresh(lambda _names: steering.refresh())
+    features.start()
+    try:
+        yield
+    finally:
+        features.close()
+
+
+def steer_worker(
+    settings: Settings, features: FeatureClient, drains: Drains, call_soon: Callable[..., object]
+) -> Steering:
+    """What the gateway's own flags change in a worker: now, and on its loop whenever they change."""
+    steering = Steering(features.value)
+    _wire_log_level(steering, settings)
+    upstream = settings.upstream
+    steering.wire(DRAIN_TIMEOUT_S, partial(_set_drain_limit, drains, "timeout_s"), upstream.drain_timeout)
+    steering.wire(DRAIN_MAX_BYTES, partial(_set_drain_limit, drains, "max_bytes"), upstream.drain_max_bytes)
+    steering.wire(
+        DRAIN_MAX_STREAMS, partial(_set_drain_limit, drains, "max_streams"), upstream.drain_max_streams
+    )
+    features.on_refresh(lambda _names: call_soon(steering.refresh))
+    return steering
+
+
+def _set_drain_limit(drains: Drains, name: str, value: float) -> None:
+    drains.limits = msgspec.structs.replace(drains.limits, **{name: value})
+
+
+def _wire_log_level(steering: Steering, settings: Settings) -> None:
+    steering.wire(
+        LOG_LEVEL, lambda level: logging.getLogger().setLevel(level.upper()), default=settings.log.level
+    )
