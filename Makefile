@@ -20,6 +20,7 @@ help:
 	@echo "make bench-ledger  every report over 10 million rows, each in a fresh process (LEDGER_ARGS)"
 	@echo "make crash   kill every process under load, 100 times, and count the rows (CRASH_ARGS)"
 	@echo "make outage  take store and disk away under load, and count the rows (OUTAGE_ARGS)"
+	@echo "make build   the public wheel and sdist, in dist/ (make build-internal: the internal wheel)"
 	@echo "make clean   remove .venv, caches and build results"
 
 demo: $(VENV)/demo.stamp
@@ -49,6 +50,16 @@ crash: $(VENV)/demo.stamp
 
 outage: $(VENV)/demo.stamp
 	@$(BIN)/python -m benchmarks.outage $(OUTAGE_ARGS)
+
+# Public: what may be published. Internal: a wheel alone, with what only we may use.
+.PHONY: build build-internal
+build: $(VENV)/dev.stamp
+	@rm -rf dist
+	@BYLINE_BUILD=public $(BIN)/python -m hatchling build -t sdist -t wheel -d dist
+
+build-internal: $(VENV)/dev.stamp
+	@rm -rf dist
+	@BYLINE_BUILD=internal $(BIN)/python -m hatchling build -t wheel -d dist
 
 clean:
 	@rm -rf $(VENV) dist .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache .grimp_cache
