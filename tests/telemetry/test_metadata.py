@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+from types import MappingProxyType
+
+import pytest
+
+from byline.telemetry import metadata
+from byline.telemetry.metadata import add_pii, check_key, has_huge_numbers, safe_copy, strip_pii
+from byline.telemetry.verified import (
+    UnsafeMetadata,
+    i_verified_this_is_not_code_or_filepaths,
+    i_verified_this_is_pii_tagged,
+    not_code_or_path,
+)
+
+SECRET = "what nobody may see"
+
+
+class Color(StrEnum):
+    RED = "red"
+
+
+class Status(IntEnum):
+    OK = 200
+
+
+class Loud(float):
+    def __repr__(self) -> str:
+        return SECRET
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        SECRET,
+        "",
+        Color.RED,
+        b"bytes",
+        [1],
+        {"a": 1},
+        (1,),
+        {1},
+        object(),
+        ValueError(SECRET),
+        1j,
+        i_verified_this_is_pii_tagged(SECRET),
+    ],
+)
+def test_what_is_no_number_truth_value_or_verified_string_is_refused_without_its_value(value):
+    with pytest.raises(UnsafeMetadata, match="field") as refused:
+        safe_copy({"field": value})
+    assert SECRET not in str(refused.value)
+
+
+def test_numbers_of_derived_types_become_plain_ones():
+    copied = safe_copy({"status": Status.OK, "loud": Loud(1.5), "on": True, "none": None})
+    assert [type(value) for value in copied.values()] == [int, float, bool, type(None)]
+
+
+@pytest.mark.parametrize("key", ["", "a b", SECRET, "/etc", "1a", "é", "a" * 65, "a\n", "_PROTO_email", "_x"])
+def test_keys_are_identifiers_and_an_unfit_one_is_not_repeated(key):
+    with pytest.raises(UnsafeMetadata) as refused:
+        safe_copy({key: 1})
+    assert SECRET not in str(refused.value)
+
+
+def test_a_general_mapping_with_a_proto_key_is_refused_whatever_its_value():
+    with pytest.raises(UnsafeMetadata, match="pii mapping"):
+        safe_copy({"_PROTO_email": not_code_or_path("ada")})
+
+
+def test_a_key_that_is_no_string_is_refused():
+    with pytest.raises(UnsafeMetadata, match="int"):
+        safe_copy({1: 1})  # type: ignore[dict-item]
+
+
+def test_more_than_sixty_four_keys_are_refused():
+    known = {f"key{number}": 1 for number in range(65)}
+    for _ in range(2):  # the second time every key is known already
+        with pytest.raises(UnsafeMetadata, match="65 keys"):
+            safe_copy(known)
+
+
+def test_a_process_has_a_bounded_number_of_names(monkeypatch):
+    monkeypatch.setattr(metadata, "KNOWN_NAMES", {f"n{number}" for number in range(4096)})
+    check_key("n7")
+    with pytest.raises(UnsafeMetadata, match="different names"):
+        check_key("one_more")
+
+
+def test_personal_values_come_under_proto_keys_with_or_without_prefix():
+    values = safe_copy({"n": 1})
+    add_pii(
+        values,
+        {
+            "email": i_verified_this_is_pii_tagged("a"),
+            "_PROTO_path": i_verified_this_is_pii_tagged("b"),
+            "no": None,
+        },
+    )
+    assert values == {"n": 1, "_PROTO_email": "a", "_PROTO_path": "b"}
+
+
+@pytest.mark.parametrize("value", ["plain", i_verified_this_is_not_code_or_filepaths("verified"), 1])
+def test_only_tagged_strings_are_personal_values(value):
+    with pytest.raises(UnsafeMetadata, match="i_verified_this_is_pii_tagged"):
+        add_pii({}, {"email": value})
+
+
+def test_stripping_gives_back_the_very_same_object_when_there_is_nothing_to_strip():
+    for clean in ({"a": 1}, MappingProxyType({"a": 1}), {}):
+        assert strip_pii(clean) is clean
+
+
+def test_stripping_does_not_change_its_input():
+    full = {"a": 1, "_PROTO_email": "x", "b": 2}
+    assert strip_pii(full) == {"a": 1, "b": 2}
+    assert full == {"a": 1, "_PROTO_email": "x", "b": 2}
+
+
+def test_a_mapping_changed_after_it_was_checked_changes_nothing():
+    given = {"a": 1}
+    copied = safe_copy(given)
+    given["a"] = SECRET  # type: ignore[assignment]
+    assert copied == {"a": 1}
+
+
+def test_integers_that_could_hold_a_text_are_found():
+    assert has_huge_numbers({"n": int.from_bytes(SECRET.encode())})
+    assert not has_huge_numbers({"n": 2**63 - 1, "m": -(2**63), "x": 1e300})
