@@ -15,6 +15,7 @@ from functools import partial
 import uvloop
 
 from byline.assembly.authentication import build_authenticator
+from byline.assembly.budgets import WorkerBudgets
 from byline.assembly.data_dir import DataDir, open_data_dir
 from byline.assembly.events import gateway_rows
 from byline.assembly.flags import open_features, serves_features, steer_worker
@@ -37,6 +38,7 @@ from byline.gateway.http1.request_head import RequestHeadReader
 from byline.gateway.intake import Intake
 from byline.gateway.local_routes import LocalRoutes
 from byline.gateway.pipeline import Pipeline
+from byline.gateway.quota import QuotaWatch, read_kept
 from byline.gateway.readiness import WorkerReadiness
 from byline.gateway.recognition import Recognizer
 from byline.gateway.routes import Routes
@@ -89,8 +91,11 @@ async def _run(
     data_dir = open_data_dir(settings)
     journal = open_journal(settings, data_dir, number)
     directory = KeyDirectory(data_dir.control, max_stale_s=settings.keys.max_stale)
+    directory.refresh_if_changed()
+    budgets = WorkerBudgets(settings, data_dir, directory, number)
     try:
-        worker = build_worker(settings, environ, data_dir, journal, directory, number)
+        await budgets.start()
+        worker = build_worker(settings, environ, data_dir, journal, directory, number, budgets)
         for stop_signal in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(stop_signal, worker.stop)
         # What stands now lives as long as the process, and requests leave no cycles behind.
@@ -98,6 +103,7 @@ async def _run(
         gc.set_threshold(50_000, 20, 50)
         await worker.run(listener, ready)
     finally:
+        await budgets.close()
         journal.close()
         directory.flush_uses()
         directory.close()
@@ -128,22 +134,26 @@ def build_worker(
     journal: JournalWriter,
     directory: KeyDirectory,
     number: int,
+    budgets: WorkerBudgets | None = None,
 ) -> Worker:
+    """`budgets` must have been started; without them none are held."""
     with open_control(data_dir.control) as control:
         hash_key = choose_hash_key(settings, environ, control)
     loop = asyncio.get_running_loop()
     providers = build_providers(settings, environ, hash_key, CLOCK.monotonic)
     directory.refresh_if_changed()
-    tally = Tally()
+    tally = Tally() if budgets is None else budgets.tally
+    quota = QuotaWatch(data_dir.status / f"quota-worker{number}.json", read_kept(data_dir.status))
+    gate = None if budgets is None else budgets.gate
     upstream = settings.upstream
     drains = Drains(
         DrainLimits(upstream.drain_timeout, upstream.drain_max_bytes, upstream.drain_max_streams),
         CLOCK.monotonic,
     )
-    around = Surroundings(journal=journal, drains=drains, tally=tally)
+    around = Surroundings(journal=journal, drains=drains, tally=tally, quota=quota, budgets=gate)
     gateway_id = settings.gateway.id or socket.gethostname()
     ledger = LedgerWatch(data_dir.status / "ledger.json", CLOCK.wall)
-    readiness = WorkerReadiness(journal, directory, ledger.degraded)
+    readiness = WorkerReadiness(journal, directory, partial(_degraded, ledger, budgets))
     features = open_features(settings, environ, data_dir)
     request_features = RequestFeatures(lambda: features.payload, is_expected=serves_features(settings))
     steer_worker(settings, features, drains, loop.call_soon_threadsafe)
@@ -159,7 +169,7 @@ def build_worker(
         heads=RequestHeadReader(_identity_headers(settings)),
         memory=HeadMemory(directory, CLOCK.wall),
         recognizer=Recognizer(directory, gateway_id),
-        admitter=Admitter(journal.accepts),
+        admitter=Admitter(journal.accepts, gate),
         forwarder=Forwarder(journal, around),
         journal=journal,
         tally=tally,
@@ -173,7 +183,8 @@ def build_worker(
         pipeline,
         limits=_client_limits(settings),
         options=WorkerOptions(settings.gateway.max_connections, settings.gateway.shutdown_timeout),
-        watched=[drains, *(provider.pool for provider in providers)],
+        drains=drains,
+        watched=[provider.pool for provider in providers],
         periodics=[
             Periodic(settings.keys.poll_interval, directory.refresh_if_changed),
             # In a thread: it may wait for a lock or the disk.
@@ -181,16 +192,23 @@ def build_worker(
             Periodic(STATUS_INTERVAL_S, status.write),
             Periodic(STATUS_INTERVAL_S, ledger.look),
             Periodic(INTERVAL_S, events.look),
+            Periodic(STATUS_INTERVAL_S, quota.write),
+            *([] if budgets is None else budgets.periodics()),
         ],
         closing=[
             *(provider.pool.close for provider in providers),
             events.look,
+            quota.write,
             features.close,
             request_features.close,
         ],
         clock=CLOCK.monotonic,
         tls=_server_tls(settings),
     )
+
+
+def _degraded(ledger: LedgerWatch, budgets: WorkerBudgets | None) -> list[str]:
+    return [*ledger.degraded(), *([] if budgets is None else budgets.problems())]
 
 
 def _client_limits(settings: Settings) -> ClientLimits:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
 
 from byline.assembly.authentication import build_authenticator
+from byline.assembly.budgets import check_budgets
 from byline.assembly.data_dir import DataDir, open_data_dir
 from byline.assembly.gateway import run_worker
 from byline.assembly.ledger import run_ledger
@@ -77,6 +78,7 @@ def _check(settings: Settings, environ: Mapping[str, str], data_dir: DataDir) ->
     """What can never work is said once, here, instead of by every child in turn."""
     with open_control(data_dir.control) as control:
         hash_key = choose_hash_key(settings, environ, control)
+    check_budgets(settings, data_dir.control)
     build_providers(settings, environ, hash_key, time.monotonic)
     build_authenticator(settings, KeyDirectory(data_dir.control, max_stale_s=settings.keys.max_stale))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from byline.budgets.counters import CounterState, Hold, Reserved
 
@@ -12,10 +12,11 @@ MINUTE_S = 60
 class _Sum:
     """A calendar window's sum, or what is under way: begun anew with each window."""
 
-    __slots__ = ("held", "used", "window")
+    __slots__ = ("ends_at", "held", "used", "window")
 
-    def __init__(self, window: str) -> None:
+    def __init__(self, window: str, ends_at: float) -> None:
         self.window = window
+        self.ends_at = ends_at
         self.used = self.held = 0
 
 
@@ -96,15 +97,28 @@ class LocalCounters:
                 sum_.held -= hold.amount
                 sum_.used += used
 
-    def seed(self, counter: str, window: str, used: int) -> None:
+    def seed(self, counter: str, window: str, used: int, ends_at: float) -> None:
         """What had been used before this process counted; only where it counts nothing yet."""
         if counter not in self._sums:
-            self._sums[counter] = _Sum(window)
+            self._sums[counter] = _Sum(window, ends_at)
             self._sums[counter].used = used
 
-    def seed_minute(self, counter: str, second: int, amount: int) -> None:
-        """Seconds must come in order."""
-        self._minutes.setdefault(counter, _Minute()).add(second, amount)
+    def seed_minute(self, counter: str, amounts: Mapping[int, int]) -> None:
+        """`amounts` by second, in their order; only where the counter counts nothing yet."""
+        if counter not in self._minutes:
+            minute = self._minutes[counter] = _Minute()
+            for second, amount in amounts.items():
+                minute.add(second, amount)
+
+    def prune(self, now: float) -> None:
+        """Forgets sums of windows that are over and of what is no longer under way: names come from clients."""
+        ended = [counter for counter, sum_ in self._sums.items() if sum_.held <= 0 and sum_.ends_at <= now]
+        for counter in ended:
+            del self._sums[counter]
+        for counter, minute in list(self._minutes.items()):
+            minute.expire(int(now))
+            if not minute.seconds and minute.held == 0:
+                del self._minutes[counter]
 
     def states(self, now: float) -> Iterator[CounterState]:
         for counter, sum_ in self._sums.items():
@@ -126,7 +140,7 @@ class LocalCounters:
     def _sum(self, hold: Hold) -> _Sum:
         known = self._sums.get(hold.counter)
         if known is None or known.window != hold.window:
-            known = self._sums[hold.counter] = _Sum(hold.window)
+            known = self._sums[hold.counter] = _Sum(hold.window, hold.ends_at)
         return known
 
     def _minute(self, counter: str, second: int) -> _Minute:

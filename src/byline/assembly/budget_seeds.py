@@ -1,0 +1,173 @@
+"""What had been used before the counters began: from the ledger, and from the journal it has not drained.
+
+A row may stand in both, so the ledger leaves out those that the journal still has.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from byline.budgets.book import BudgetBook, Caller
+from byline.budgets.limits import MICROS_PER_USD, Budget, Period, micros
+from byline.budgets.local import MINUTE_S
+from byline.budgets.periods import CalendarWindow, window_at
+from byline.usage.journal import End, read_entries
+from byline.usage.ledger import LedgerReader, SqlLimits
+from byline.usage.record import UsageRecord
+
+_LIMITS: Final = SqlLimits(timeout_s=20.0, max_rows=1_000_000)
+_COUNTED_APIS: Final = frozenset({"messages", "chat.completions", "responses"})
+
+
+class Seed(NamedTuple):
+    """A calendar window's sum."""
+
+    counter: str
+    window: str
+    used: int
+    ends_at: float
+
+
+class Seeds(NamedTuple):
+    sums: list[Seed]
+    seconds: dict[str, dict[int, int]]
+    """Counters of a minute: second -> amount."""
+
+
+class _Use(NamedTuple):
+    """One row, as far as budgets count it."""
+
+    caller: Caller
+    at: float
+    micros: int
+    tokens: int
+
+
+def read_seeds(
+    book: BudgetBook,
+    ledger: LedgerReader | None,
+    journal: Path,
+    now: float,
+    price: Callable[[UsageRecord], int | None],
+) -> Seeds:
+    """`ledger` None: only what the journal still holds is known."""
+    waiting = list(_undrained(journal))
+    uses = [use for record in waiting if (use := _use(record, price)) is not None]
+    if ledger is not None:
+        uses += _from_ledger(book, ledger, [record.request_id for record in waiting], now)
+    return _summed(book, uses, now)
+
+
+def _undrained(journal: Path) -> Iterator[UsageRecord]:
+    for segment in sorted(journal.glob("*.ndjson")):
+        try:
+            for located in read_entries(segment):
+                if isinstance(located.entry, End):
+                    yield located.entry.record
+        except OSError:  # drained and deleted meanwhile: the ledger has it
+            continue
+
+
+def _use(record: UsageRecord, price: Callable[[UsageRecord], int | None]) -> _Use | None:
+    if record.api not in _COUNTED_APIS or record.outcome == "rejected":
+        return None
+    own = record.credential == "client"
+    cost = None if own else micros(record.cost_usd) if record.cost_usd is not None else price(record)
+    caller = Caller(record.user, record.job, record.team, record.key_id, record.model_requested)
+    return _Use(
+        caller,
+        record.started_at.timestamp(),
+        cost or 0,
+        (record.input_tokens or 0) + (record.output_tokens or 0),
+    )
+
+
+def _from_ledger(book: BudgetBook, ledger: LedgerReader, known: Sequence[str], now: float) -> Iterator[_Use]:
+    """Grouped by everything a budget goes by, and by the hour: every calendar window is whole hours."""
+    since = min((window.starts_at for window in _windows(book, now)), default=now)
+    scopes = {budget.scope for budget in book.budgets}
+    selected = ", ".join(column if scope in scopes else "NULL" for scope, column in _COLUMN_OF.items())
+    grouped = ", ".join([*(column for scope, column in _COLUMN_OF.items() if scope in scopes), "at"])
+    for width_s, start in ((3600, since), (1, now - MINUTE_S)):
+        until = now - MINUTE_S if width_s == 3600 else now + 3600
+        text = f"""
+            SELECT {selected}, CAST(floor(epoch(started_at) / {width_s}) * {width_s} AS BIGINT) AS at,
+                sum(CASE WHEN credential = 'client' THEN 0 ELSE coalesce(cost_usd, 0) END),
+                sum(coalesce(input_tokens, 0) + coalesce(output_tokens, 0)), count(*)
+            FROM api_usage
+            WHERE started_at >= TIMESTAMPTZ '{_iso(start)}' AND started_at < TIMESTAMPTZ '{_iso(until)}'
+                AND outcome <> 'rejected' AND api IN ('messages', 'chat.completions', 'responses')
+                {_but(known)}
+            GROUP BY {grouped}
+        """  # noqa: S608 - names and times of our own, and ids checked below
+        for user, job, team, key, model, at, cost, tokens, count in ledger.sql(text, _LIMITS).rows:
+            caller = Caller(user, job, team, key, model)
+            first = _Use(
+                caller, max(float(at), start), int(cost * MICROS_PER_USD) + 1 if cost else 0, int(tokens)
+            )
+            yield first
+            # Further requests of the group, for those that count requests.
+            yield from [first._replace(micros=0, tokens=0)] * (count - 1 if width_s == 1 else 0)
+
+
+_COLUMN_OF: Final = {
+    "user": '"user"',
+    "job": "job",
+    "team": "team",
+    "key": "key_id",
+    "model": "model_requested",
+}
+
+
+def _but(known: Sequence[str]) -> str:
+    ids = [name for name in known if name.replace("-", "").isalnum()]
+    return f"AND request_id NOT IN ({', '.join(repr(name) for name in ids)})" if ids else ""
+
+
+def _summed(book: BudgetBook, uses: Iterable[_Use], now: float) -> Seeds:
+    sums: defaultdict[tuple[str, str, float], int] = defaultdict(int)
+    seconds: defaultdict[str, defaultdict[int, int]] = defaultdict(lambda: defaultdict(int))
+    for use in uses:
+        for applied in book.verdicts(use.caller).applied:
+            if applied.period is None:
+                continue
+            amount = {"usd": use.micros, "tokens": use.tokens}.get(applied.metric, 1)
+            if applied.period == "minute":
+                if use.at > now - MINUTE_S:
+                    seconds[applied.counter][int(use.at)] += amount
+                continue
+            window = window_at(applied.period, now)
+            if window.starts_at <= use.at < window.ends_at:
+                sums[applied.counter, window.name, window.ends_at] += amount
+    found = [
+        Seed(counter, window, used, ends_at) for (counter, window, ends_at), used in sums.items() if used
+    ]
+    return Seeds(found, {counter: dict(sorted(amounts.items())) for counter, amounts in seconds.items()})
+
+
+def _windows(book: BudgetBook, now: float) -> list[CalendarWindow]:
+    periods: set[Period | None] = {budget.limit_kind.period for budget in book.budgets}
+    return [window_at(period, now) for period in periods if period is not None and period != "minute"]
+
+
+def needs_seeds(budgets: Iterable[Budget]) -> bool:
+    return any(budget.limit_kind.period is not None for budget in budgets)
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat()
+
+
+def wait_for(is_there: Callable[[], bool], timeout_s: float, pause_s: float = 0.05) -> bool:
+    """For a ledger process that starts at the same time."""
+    deadline = time.monotonic() + timeout_s
+    while not is_there():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(pause_s)
+    return True
