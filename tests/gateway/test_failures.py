@@ -364,3 +364,26 @@ def reset(client: socket.socket) -> None:
 
 def journal_of(rig: Rig) -> bytes:
     return b"".join(path.read_bytes() for path in (rig.data_dir / "journal").glob("*.ndjson"))
+
+
+@pytest.mark.parametrize("finishes", [True, False])
+def test_abandoned_answers_are_read_on_while_the_worker_stops(
+    make_rig: Callable[..., Rig], finishes: bool
+) -> None:
+    rig = make_rig(BYLINE_GATEWAY__SHUTDOWN_TIMEOUT="2s" if finishes else "200ms")
+    stopping = threading.Event()
+
+    def script(seen: Captured) -> None:
+        seen.connection.sendall(STREAM + chunk(START))
+        assert stopping.wait(10)
+        if finishes:
+            seen.connection.sendall(chunk(DELTA) + chunk(STOP) + b"0\r\n\r\n")
+
+    rig.upstream.scripts = [script]
+    client = ask(rig)
+    receive_until(client, START)
+    reset(client)
+    wait_until(lambda: rig.worker is not None and len(rig.worker.drains) == 1)
+    stopping.set()
+    (row,) = rig.rows()
+    assert (row["outcome"], row["usage_complete"], row["input_tokens"]) == ("client_disconnect", finishes, 7)

@@ -18,7 +18,9 @@ def test_every_column_that_a_meter_reads_reaches_the_row() -> None:
     for name in values:
         if name.endswith("_tokens"):
             values[name] = 7  # type: ignore[assignment]
-    record = UsageRecord(request_id="r", exchange_id="r", started_at=datetime.now(UTC), provider="p", api="messages")
+    record = UsageRecord(
+        request_id="r", exchange_id="r", started_at=datetime.now(UTC), provider="p", api="messages"
+    )
     fill_usage(record, Reading(**values))  # type: ignore[arg-type]
     copied = msgspec.structs.asdict(record)
     assert {name: copied[name] for name in values} == values

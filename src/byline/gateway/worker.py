@@ -12,8 +12,10 @@ from typing import Protocol, cast
 import msgspec
 
 from byline.gateway.client import ClientConnection, ClientLimits, Handler
+from byline.gateway.drains import Drains
 
 SWEEP_INTERVAL_S = 0.25
+STOP_CHECK_INTERVAL_S = 0.02
 log = logging.getLogger(__name__)
 
 _TOO_MANY = (
@@ -46,6 +48,7 @@ class Worker:
         *,
         limits: ClientLimits,
         options: WorkerOptions,
+        drains: Drains,
         watched: Sequence[HasDeadlines],
         periodics: Sequence[Periodic],
         closing: Sequence[Callable[[], None]],
@@ -55,14 +58,14 @@ class Worker:
         self._handler = handler
         self._limits = limits
         self._options = options
-        self._watched = watched
+        self.drains = drains
+        self._watched = [drains, *watched]
         self._periodics = periodics
         self._closing = closing
         self._clock = clock
         self._tls = tls
         self._clients: set[ClientConnection] = set()
         self._stopping = asyncio.Event()
-        self._idle = asyncio.Event()
 
     @property
     def connections(self) -> int:
@@ -108,8 +111,6 @@ class Worker:
 
     def _closed(self, client: ClientConnection) -> None:
         self._clients.discard(client)
-        if not self._clients:
-            self._idle.set()
 
     def _sweep(self) -> None:
         now = self._clock()
@@ -119,16 +120,17 @@ class Worker:
             watched.check_deadlines(now)
 
     async def _finish_streams(self) -> None:
+        """Answers go on to their end, also those that are only read on for their usage."""
+        deadline = self._clock() + self._options.shutdown_timeout_s
         for client in list(self._clients):
             client.stop()
-        self._idle.clear()
+        while (self._clients or len(self.drains)) and self._clock() < deadline:  # noqa: ASYNC110 - two sets to watch
+            await asyncio.sleep(STOP_CHECK_INTERVAL_S)
         if self._clients:
-            try:
-                await asyncio.wait_for(self._idle.wait(), self._options.shutdown_timeout_s)
-            except TimeoutError:
-                log.warning("ending %d connections that did not finish in time", len(self._clients))
+            log.warning("ending %d connections that did not finish in time", len(self._clients))
         for client in list(self._clients):
             client.stop_now()
+        self.drains.close()
 
 
 class _Refusal(asyncio.Protocol):
