@@ -10,7 +10,7 @@ import typer
 
 from byline.cli.output import ConfigOption, Format, FormatOption, printable, write
 from byline.cli.reading import WhereOption, parse_by, parse_where, progress, reading
-from byline.cli.report_table import console, rendered
+from byline.cli.report_table import console, show
 from byline.cli.times import SinceOption, TzOption, UntilOption, parse_since, parse_zone
 from byline.usage.ledger import ErrorsQuery, IncidentQuery, LedgerReader, Table
 from byline.usage.reports.triage import Finding, Measure, findings
@@ -76,14 +76,12 @@ def incident(
     for line in _answer(totals, groups, query):
         screen.print(printable(line), markup=False)
     screen.print()
-    screen.print(rendered(_totals_table(totals)))
+    show(_totals_table(totals))
     screen.print()
-    screen.print(rendered(_shown(groups, query, limit), title="Who"))
+    show(_shown(groups, query, limit), title="Who")
     if errors.rows:
         screen.print()
-        screen.print(
-            rendered(Table(errors.columns, errors.rows[:_ERROR_KINDS]), title="What failed", zone=zone)
-        )
+        show(Table(errors.columns, errors.rows[:_ERROR_KINDS]), title="What failed", zone=zone)
 
 
 def _totals(ledger: LedgerReader, query: IncidentQuery) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
 from byline.cli.output import UNWRAPPED_WIDTH, printable
 from byline.usage.ledger import Table
@@ -32,6 +32,7 @@ _HEADINGS: Final = {
     "throttled": "429s",
     "throttled_before": "429s before",
 }
+_UNBOUNDED: Final = 100_000
 _CODES: Final = ("http_status",)
 """Numbers that are names: not grouped, not summed."""
 
@@ -42,6 +43,26 @@ def console() -> Console:
     return Console(width=None if sys.stdout.isatty() else UNWRAPPED_WIDTH, highlight=False)
 
 
+def show(table: Table, **options: Unpack[Options]) -> None:
+    """Prints the table; counts are shortened (1.13 G) where the terminal is too narrow for all digits."""
+    screen = console()
+    whole = rendered(table, **options)
+    unbounded = screen.options.update(max_width=_UNBOUNDED)
+    if screen.measure(whole, options=unbounded).maximum > screen.width:
+        options["compact"] = True
+        whole = rendered(table, **options)
+    screen.print(whole)
+
+
+class Options(TypedDict, total=False):
+    title: str | None
+    zone: tzinfo
+    totals: Collection[str]
+    headings: Mapping[str, str] | None
+    at_most: int | None
+    compact: bool
+
+
 def rendered(
     table: Table,
     *,
@@ -50,6 +71,7 @@ def rendered(
     totals: Collection[str] = (),
     headings: Mapping[str, str] | None = None,
     at_most: int | None = None,
+    compact: bool = False,
 ) -> RichTable:
     """`totals` names the columns to sum below the rows, when there are several, also those not shown."""
     from rich.box import SIMPLE
@@ -64,21 +86,23 @@ def rendered(
     columns: list[list[str]] = []
     for index, name in enumerate(table.columns):
         values = [row[index] for row in table.rows]
-        columns.append(_cells(name, values[:at_most], zone))
+        numeric = _is_numeric(values) or name in totals
+        columns.append(_cells(name, values[:at_most], zone, compact=compact))
         shown.add_column(
             names.get(name, name.replace("_", " ")),
-            Text(_footer(index, name, values, totals), style="bold"),
-            justify="right" if _is_numeric(values) or name in totals else "left",
+            Text(_footer(index, name, values, totals, compact=compact), style="bold"),
+            justify="right" if numeric else "left",
             overflow="fold",
+            no_wrap=numeric,
         )
     for cells in zip(*columns, strict=True):
         shown.add_row(*(Text(cell) for cell in cells))
     return shown
 
 
-def _footer(index: int, name: str, values: Sequence[Any], totals: Collection[str]) -> str:
+def _footer(index: int, name: str, values: Sequence[Any], totals: Collection[str], *, compact: bool) -> str:
     if name in totals:
-        return _cells(name, [_total(values)], UTC)[0]
+        return _cells(name, [_total(values)], UTC, compact=compact)[0]
     return "" if index else "total"
 
 
@@ -92,10 +116,11 @@ def _is_numeric(values: Sequence[Any]) -> bool:
     return bool(known) and all(type(value) in (int, float, Decimal) for value in known)
 
 
-def _cells(name: str, values: Sequence[Any], zone: tzinfo) -> list[str]:
+def _cells(name: str, values: Sequence[Any], zone: tzinfo, *, compact: bool) -> list[str]:
     places = money_places([value for value in values if isinstance(value, Decimal)])
     return [
-        dollars(value, places) if isinstance(value, Decimal) else cell(name, value, zone) for value in values
+        dollars(value, places) if isinstance(value, Decimal) else cell(name, value, zone, compact=compact)
+        for value in values
     ]
 
 
@@ -112,7 +137,7 @@ def dollars(value: Decimal, places: int = 2) -> str:
     return f"{'-' if value < 0 else ''}${abs(value):,.{places}f}"
 
 
-def cell(name: str, value: Any, zone: tzinfo = UTC) -> str:
+def cell(name: str, value: Any, zone: tzinfo = UTC, *, compact: bool = False) -> str:
     match value:
         case None:
             return "-"
@@ -121,7 +146,7 @@ def cell(name: str, value: Any, zone: tzinfo = UTC) -> str:
         case int() if name in _CODES:
             return str(value)
         case int():
-            return f"{value:,}"
+            return short(value) if compact else f"{value:,}"
         case float() if name.endswith("_share"):
             return f"{value:.1%}"
         case float() if name.endswith("_ms"):
@@ -132,6 +157,15 @@ def cell(name: str, value: Any, zone: tzinfo = UTC) -> str:
             return f"{value.astimezone(zone):{'%Y-%m-%d %H:%M' if name == 'hour' else '%Y-%m-%d %H:%M:%S'}}"
         case _:
             return printable(str(value)).replace("\n", "\ufffd")
+
+
+def short(count: int) -> str:
+    """Three digits that count: 999, 12.3 k, 1.13 G."""
+    for unit, power in (("T", 12), ("G", 9), ("M", 6), ("k", 3)):
+        if abs(count) >= 10**power:
+            number = count / 10**power
+            return f"{number:.{2 if abs(number) < 10 else 1 if abs(number) < 100 else 0}f} {unit}"
+    return str(count)
 
 
 def duration(milliseconds: float) -> str:

@@ -10,7 +10,7 @@ import typer
 
 from byline.cli.output import ConfigOption, Format, FormatOption, note, write
 from byline.cli.reading import WhereOption, parse_where, progress, reading
-from byline.cli.report_table import console, rendered
+from byline.cli.report_table import show
 from byline.cli.times import SinceOption, TzOption, UntilOption, parse_since, parse_zone
 from byline.usage.columns import USAGE_COLUMNS
 from byline.usage.ledger import RequestsQuery, Table
@@ -59,7 +59,7 @@ def requests(
     with reading(config) as (ledger, _), progress("Looking for rows"):
         table = ledger.requests(query)
     if format is Format.table:
-        console().print(rendered(_shortened(table), zone=zone))
+        show(_shortened(table), zone=zone)
         if not table.rows:
             note("No requests in this time.")
     else:

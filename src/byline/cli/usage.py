@@ -9,7 +9,7 @@ import typer
 
 from byline.cli.output import ConfigOption, Format, FormatOption, note, write
 from byline.cli.reading import WhereOption, parse_by, parse_where, progress, reading
-from byline.cli.report_table import console, rendered
+from byline.cli.report_table import show
 from byline.cli.times import SinceOption, TzOption, UntilOption, parse_since, parse_zone
 from byline.usage.ledger import LedgerReader, Table, UsageQuery
 
@@ -61,7 +61,7 @@ def usage(
         if format is not Format.table:
             write(table, format)
             return
-        console().print(rendered(table, zone=zone, totals=_SUMMED, at_most=_SHOWN))
+        show(table, zone=zone, totals=_SUMMED, at_most=_SHOWN)
         _say_what_is_missing(table, ledger, query)
 
 

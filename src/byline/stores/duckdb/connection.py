@@ -65,6 +65,8 @@ def _config(options: DuckDBOptions) -> dict[str, str | bool | int | float | list
         "autoload_known_extensions": False,
         "allow_community_extensions": False,
         "python_enable_replacements": False,
+        # Exports switch their own progress on; the rest of the configuration is locked.
+        "allowed_configs": ["enable_progress_bar", "enable_progress_bar_print"],
     }
 
 

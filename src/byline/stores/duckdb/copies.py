@@ -71,6 +71,8 @@ def _reporting(cursor: duckdb.DuckDBPyConnection, progress: Progress | None) -> 
     if not progress:
         yield
         return
+    cursor.execute("SET enable_progress_bar = true")
+    cursor.execute("SET enable_progress_bar_print = false")
     done = threading.Event()
 
     def report() -> None:
