@@ -25,6 +25,12 @@ if TYPE_CHECKING:
         log_event_async,
         not_code_or_path,
     )
+    from byline.runtime.features import (
+        configure_features,
+        feature_details,
+        feature_value_cached_may_be_stale,
+        on_feature_refresh,
+    )
     from byline.runtime.instrumenting import instrument, uninstrument
     from byline.runtime.recording import flush_usage, record_usage
 
@@ -34,7 +40,10 @@ __all__ = [
     "AnswerHead",
     "attach_sink",
     "child_env",
+    "configure_features",
     "event_sink",
+    "feature_details",
+    "feature_value_cached_may_be_stale",
     "flush_events",
     "flush_usage",
     "i_verified_this_is_not_code_or_filepaths",
@@ -45,6 +54,7 @@ __all__ = [
     "log_event_async",
     "not_code_or_path",
     "observe_answers",
+    "on_feature_refresh",
     "record_usage",
     "uninstrument",
 ]
@@ -53,7 +63,10 @@ _HOMES = {
     "AnswerHead": "answers",
     "attach_sink": "events",
     "child_env": "child_env",
+    "configure_features": "features",
     "event_sink": "events",
+    "feature_details": "features",
+    "feature_value_cached_may_be_stale": "features",
     "flush_events": "events",
     "flush_usage": "recording",
     "i_verified_this_is_not_code_or_filepaths": "events",
@@ -64,6 +77,7 @@ _HOMES = {
     "log_event_async": "events",
     "not_code_or_path": "events",
     "observe_answers": "answers",
+    "on_feature_refresh": "features",
     "record_usage": "recording",
     "uninstrument": "instrumenting",
 }

@@ -6,7 +6,6 @@ import logging
 import socket
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -19,7 +18,14 @@ from byline.flags.opening import SourceChoice, interval_of, open_source, place_o
 from byline.flags.overrides import Overrides, OverridesFile, read_environment
 from byline.flags.sources.http import HttpOptions
 from byline.gateway.drains import Drains
-from byline.gateway.own_flags import DRAIN_MAX_BYTES, DRAIN_MAX_STREAMS, DRAIN_TIMEOUT_S, LOG_LEVEL, Steering
+from byline.gateway.own_flags import (
+    DRAIN_MAX_BYTES,
+    DRAIN_MAX_STREAMS,
+    DRAIN_TIMEOUT_S,
+    LOG_LEVEL,
+    OWN_FLAGS,
+    Steering,
+)
 from byline.settings import Settings, SettingsError
 
 OVERRIDES_FILE = "overrides.json"
@@ -99,21 +105,31 @@ def steer_worker(
     """What the gateway's own flags change in a worker: now, and on its loop whenever they change."""
     steering = Steering(features.value)
     _wire_log_level(steering, settings)
-    upstream = settings.upstream
-    steering.wire(DRAIN_TIMEOUT_S, partial(_set_drain_limit, drains, "timeout_s"), upstream.drain_timeout)
-    steering.wire(DRAIN_MAX_BYTES, partial(_set_drain_limit, drains, "max_bytes"), upstream.drain_max_bytes)
-    steering.wire(
-        DRAIN_MAX_STREAMS, partial(_set_drain_limit, drains, "max_streams"), upstream.drain_max_streams
-    )
+    defaults = own_defaults(settings)
+    steering.wire(DRAIN_TIMEOUT_S, _limiting(drains, "timeout_s"), defaults[DRAIN_TIMEOUT_S.name])
+    steering.wire(DRAIN_MAX_BYTES, _limiting(drains, "max_bytes"), defaults[DRAIN_MAX_BYTES.name])
+    steering.wire(DRAIN_MAX_STREAMS, _limiting(drains, "max_streams"), defaults[DRAIN_MAX_STREAMS.name])
     features.on_refresh(lambda _names: call_soon(steering.refresh))
     return steering
 
 
-def _set_drain_limit(drains: Drains, name: str, value: float) -> None:
-    drains.limits = msgspec.structs.replace(drains.limits, **{name: value})
+def own_defaults(settings: Settings) -> dict[str, Any]:
+    """What each of the gateway's own flags is while nobody says otherwise."""
+    upstream = settings.upstream
+    return {flag.name: flag.default for flag in OWN_FLAGS} | {
+        DRAIN_TIMEOUT_S.name: float(upstream.drain_timeout),
+        DRAIN_MAX_BYTES.name: int(upstream.drain_max_bytes),
+        DRAIN_MAX_STREAMS.name: upstream.drain_max_streams,
+        LOG_LEVEL.name: settings.log.level,
+    }
+
+
+def _limiting(drains: Drains, field: str) -> Callable[[float], None]:
+    def apply(value: float) -> None:
+        drains.limits = msgspec.structs.replace(drains.limits, **{field: value})
+
+    return apply
 
 
 def _wire_log_level(steering: Steering, settings: Settings) -> None:
-    steering.wire(
-        LOG_LEVEL, lambda level: logging.getLogger().setLevel(level.upper()), default=settings.log.level
-    )
+    steering.wire(LOG_LEVEL, lambda level: logging.getLogger().setLevel(level.upper()), settings.log.level)

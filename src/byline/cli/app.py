@@ -24,6 +24,8 @@ COMMANDS = {
     "run": "byline.cli.run",
     "keys": "byline.cli.keys",
     "jobs": "byline.cli.jobs",
+    "budgets": "byline.cli.budgets",
+    "quota": "byline.cli.quota",
     "usage": "byline.cli.usage",
     "requests": "byline.cli.requests",
     "top": "byline.cli.top",
@@ -37,6 +39,7 @@ COMMANDS = {
     "ingest": "byline.cli.ingest",
     "backup": "byline.cli.backup",
     "forget": "byline.cli.forget",
+    "flags": "byline.cli.flags",
     "doctor": "byline.cli.doctor",
 }
 """Command -> the module that registers it, in the order in which help shows them."""

@@ -133,6 +133,20 @@ EVENTS_DROPPED: Final = EventSpec(
         _COUNT,
     ),
 )  # fmt: skip
+FEATURE_EXPOSED: Final = EventSpec(
+    name="feature_exposed",
+    logged_by="client runtime",
+    meaning="A program read a feature that an experiment decides. Once per feature and variation.",
+    why="Experiments are evaluated over those who were exposed, not over those who were assigned.",
+    fields=(
+        Field("feature", "name", "which feature was read"),
+        Field("experiment", "name", "the experiment's key"),
+        Field("variation", "count", "the variation's number, from 0"),
+        Field("variation_key", "name", "the variation's key"),
+        Field("split_by", "name", "the attribute that the experiment splits by"),
+    ),
+    low_trust=False,
+)
 
 CATALOGUE: Final[Mapping[str, EventSpec]] = {
     spec.name: spec
@@ -145,6 +159,7 @@ CATALOGUE: Final[Mapping[str, EventSpec]] = {
         KEYS_TROUBLE,
         SINK_ATTACHED,
         EVENTS_DROPPED,
+        FEATURE_EXPOSED,
     )
 }
 
