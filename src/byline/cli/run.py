@@ -109,8 +109,9 @@ def _become(command: list[str], changed: Mapping[str, str], gateway: GatewayAddr
         raise typer.Exit(NOT_FOUND)
     sys.stdout.flush()
     sys.stderr.flush()
-    # Python ignores this one, and what is ignored stays so in the program.
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    # Python ignores these, and what is ignored stays so in the program.
+    for ignored in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(ignored, signal.SIG_DFL)
     try:
         os.execve(path, command, environ)  # noqa: S606 - to run it is what we were asked for
     except OSError as error:

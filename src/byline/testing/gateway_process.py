@@ -15,7 +15,7 @@ from typing import Final, Self
 START_S: Final = 20.0
 STOP_S: Final = 20.0
 _PAUSE_S: Final = 0.02
-_ADDRESS: Final = re.compile(rb"https?://[\w.\[\]:]+:\d+")
+_ADDRESS: Final = re.compile(rb"serves on (https?://[\w.\[\]:]+:\d+)")
 
 
 class GatewayFailed(RuntimeError):
@@ -107,7 +107,7 @@ class GatewayProcess:
             if time.monotonic() > deadline:
                 raise GatewayFailed(f"the gateway said no address within {START_S:.0f} s{self._last_words()}")
             time.sleep(_PAUSE_S)
-        return found[0].decode()
+        return found[1].decode()
 
     def _last_words(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines()[-15:]
