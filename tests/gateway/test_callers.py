@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from tests.gateway.conftest import Rig, receive_answer, receive_until, request
 
 from byline.gateway.callers import HeadMemory
-from tests.gateway.conftest import Rig, receive_answer, receive_until, request
 
 BODY = b'{"model":"m"}'
 

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from tests.gateway.conftest import Rig, receive_answer, request
 
 from byline.gateway.provider import credential_line
-from tests.gateway.conftest import Rig, receive_answer, request
 
 BODY = b'{"model":"m"}'
 

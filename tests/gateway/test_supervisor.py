@@ -200,12 +200,15 @@ class TestStarting:
         assert served.notes() == [("w1", "empty")]
 
     def test_grandchildren_inherit_nothing(self, serve: Serve, tmp_path: Path) -> None:
-        script = CHILD + """
+        script = (
+            CHILD
+            + """
 fds = [fd for fd in range(3, 64) if os.path.exists(f"/proc/self/fd/{fd}") and os.get_inheritable(fd)]
 note(f"inheritable={len(fds)},variable={'BYLINE_SUPERVISED' in os.environ}")
 supervised.ready()
 time.sleep(60)
 """
+        )
         served = serve([("w1", script)], held=[str(tmp_path / "lock")])
         served.pids()
         assert served.notes() == [("w1", "inheritable=0,variable=False")]

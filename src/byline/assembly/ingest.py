@@ -54,6 +54,10 @@ def take_over(settings: Settings, source: Path) -> Drained:
         lock.close()
 
 
+def _never(_delay_s: float, _callback: Callable[[], object]) -> None:
+    """No second try: what is refused here ends the command."""
+
+
 class _Appending:
     """Delivers to a journal: what returned is on the disk."""
 
@@ -64,7 +68,7 @@ class _Appending:
             directory,
             self._name,
             call_soon=self._due.append,
-            call_later=lambda *_: None,  # no second try: what is refused here ends the command
+            call_later=_never,
             options=JournalOptions(on_failure="fail_closed"),
             now=time.monotonic,
         )

@@ -46,7 +46,7 @@ class Page:
     def coverage(self, coverage: Mapping[str, Any]) -> None:
         grid = Grid.grid(padding=(0, 3))
         for what in ("requests", "tokens"):
-            shares = (f"{coverage[f'{what}_{who}_share']:.0%} with a {who}" for who in ("user", "job"))
+            shares = (f"{coverage[f'{what}_{who}_share'] or 0:.0%} with a {who}" for who in ("user", "job"))
             grid.add_row(Text(what), *(Text(share, style="bold") for share in shares))
         self._console.print()
         self._console.print(Text("Attribution coverage", style="bold"))

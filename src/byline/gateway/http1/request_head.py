@@ -213,7 +213,7 @@ def _read_content_encoding(head: RequestHead, value: bytes) -> None:
     head.content_encoding = value.lower() if value.lower() != b"identity" else b""
 
 
-def _note_upgrade(head: RequestHead, value: bytes) -> None:
+def _note_upgrade(head: RequestHead, _value: bytes) -> None:
     head.wants_upgrade = True
 
 
