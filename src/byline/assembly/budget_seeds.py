@@ -92,11 +92,11 @@ def _from_ledger(book: BudgetBook, ledger: LedgerReader, known: Sequence[str], n
     since = min((window.starts_at for window in _windows(book, now)), default=now)
     scopes = {budget.scope for budget in book.budgets}
     selected = ", ".join(column if scope in scopes else "NULL" for scope, column in _COLUMN_OF.items())
-    grouped = ", ".join([*(column for scope, column in _COLUMN_OF.items() if scope in scopes), "at"])
+    grouped = ", ".join([*(column for scope, column in _COLUMN_OF.items() if scope in scopes), "began"])
     for width_s, start in ((3600, since), (1, now - MINUTE_S)):
         until = now - MINUTE_S if width_s == 3600 else now + 3600
         text = f"""
-            SELECT {selected}, CAST(floor(epoch(started_at) / {width_s}) * {width_s} AS BIGINT) AS at,
+            SELECT {selected}, CAST(floor(epoch(started_at) / {width_s}) * {width_s} AS BIGINT) AS began,
                 sum(CASE WHEN credential = 'client' THEN 0 ELSE coalesce(cost_usd, 0) END),
                 sum(coalesce(input_tokens, 0) + coalesce(output_tokens, 0)), count(*)
             FROM api_usage

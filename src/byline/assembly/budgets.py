@@ -35,7 +35,7 @@ PRICES_INTERVAL_S = 60.0
 
 
 class CounterFile(msgspec.Struct, frozen=True):
-    """`status/budgets-workerN.json`: the sums of a worker that counts by itself."""
+    """`status/budgets-workerN.json`: its sums, where a worker counts by itself, and what passed over limits."""
 
     written_at: float
     states: list[CounterState]
@@ -52,7 +52,7 @@ class WorkerBudgets:
         self._stored = StoredBudgets(data_dir.control)
         self._prices = BudgetPrices(settings)
         self.local = None if settings.counters.url else LocalCounters()
-        self.shared = _shared_counters(settings)
+        self.shared = open_shared_counters(settings)
         self._file = data_dir.status / f"budgets-worker{number}.json"
         self._updating: asyncio.Task[None] | None = None
         self._seeded: set[tuple[str, str, str]] = set()
@@ -91,9 +91,7 @@ class WorkerBudgets:
         ]
         if self.shared is not None:
             found.append(Periodic(self._settings.counters.lease / 3, self.shared.renew))
-        else:
-            found.append(Periodic(STATES_INTERVAL_S, self._write_states))
-        return found
+        return [*found, Periodic(STATES_INTERVAL_S, self._write_states)]
 
     async def close(self) -> None:
         self._stored.close()
@@ -147,11 +145,13 @@ class WorkerBudgets:
             asyncio.get_running_loop().run_in_executor(None, self._prices.load)
 
     def _write_states(self) -> None:
-        if self.local is None or not self.gate.book:
+        if not self.gate.book:
             return
-        now = time.time()
-        self.local.prune(now)
-        kept = CounterFile(now, list(self.local.states(now)), dict(self.gate.over))
+        now, states = time.time(), list[CounterState]()
+        if self.local is not None:
+            self.local.prune(now)
+            states = list(self.local.states(now))
+        kept = CounterFile(now, states, dict(self.gate.over))
         fresh = self._file.with_suffix(".tmp")
         try:
             fresh.write_bytes(msgspec.json.encode(kept))
@@ -167,10 +167,10 @@ def check_budgets(settings: Settings, control: Path) -> None:
         require_store(settings, all_budgets(settings, stored.news() or []))
     finally:
         stored.close()
-    _shared_counters(settings)
+    open_shared_counters(settings)
 
 
-def _shared_counters(settings: Settings) -> RedisCounters | None:
+def open_shared_counters(settings: Settings) -> RedisCounters | None:
     counters = settings.counters
     if not counters.url:
         return None

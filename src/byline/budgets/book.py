@@ -23,6 +23,9 @@ class Caller(NamedTuple):
     model: str | None = None
 
 
+NOBODY = Caller()
+
+
 class Applied(NamedTuple):
     """A budget as it applies to one caller."""
 
@@ -71,6 +74,11 @@ class BudgetBook:
                 self._known.clear()
             known = self._known[caller] = self._look_up(caller)
         return known
+
+    def applies(self, budget: Budget, entity: str) -> bool:
+        """Whether it is this one of its kind that holds for the user, job, team or key of that name."""
+        caller = NOBODY._replace(**{budget.scope: entity})
+        return any(applied.budget == budget for applied in self.verdicts(caller).applied)
 
     def _look_up(self, caller: Caller) -> Verdicts:
         chosen: dict[tuple[str, str], Budget] = {}

@@ -22,7 +22,8 @@ def over_budget(
     """429. For money the provider's billing error, for speed its rate limit error."""
     period = applied.period
     wait = math.ceil(wait_s) if period is not None else _CONCURRENCY_RETRY_S
-    sentence = f"{_whose(applied)} reached the limit of {describe_amount(applied.budget)}"
+    whose = _scope_words(applied.budget.scope, applied.entity)
+    sentence = f"the limit of {describe_amount(applied.budget)} for {whose} has no room for this request"
     parts = [
         sentence + _figures(applied, used, needed),
         _opens(applied, now, wait_s),
@@ -67,10 +68,6 @@ def _provider_type(family: Family, is_money: bool) -> str | None:
     return "billing_error" if family == "anthropic" else "insufficient_quota"
 
 
-def _whose(applied: Applied) -> str:
-    return f"{_scope_words(applied.budget.scope, applied.entity)} {'have' if applied.budget.scope == 'all' else 'has'}"
-
-
 def _scope_words(scope: str, entity: str) -> str:
     words = _WHOSE.get(scope, scope)
     return f"{words} {entity}" if entity else words
@@ -80,9 +77,9 @@ def _figures(applied: Applied, used: int, needed: int) -> str:
     if applied.metric == "concurrency":
         return f" ({used:,} are under way)"
     if applied.metric == "usd":
-        return f" (${dollars(used)} is used or reserved, this request reserves ${dollars(needed)})"
+        return f" (${dollars(used)} is used or reserved, it reserves ${dollars(needed)})"
     if applied.metric == "tokens":
-        return f" ({used:,} are used or reserved, this request reserves {needed:,})"
+        return f" ({used:,} are used or reserved, it reserves {needed:,})"
     return ""
 
 

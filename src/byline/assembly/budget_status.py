@@ -1,0 +1,119 @@
+"""How far budgets are used: from a running worker, from the shared store, else from the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from byline.assembly.budget_prices import BudgetPrices
+from byline.assembly.budget_seeds import read_seeds
+from byline.assembly.budgets import CounterFile, open_shared_counters, read_counter_files
+from byline.assembly.data_dir import open_data_dir
+from byline.assembly.ledger import open_ledger
+from byline.budgets.book import BudgetBook
+from byline.budgets.counters import CounterState, CountersUnavailable
+from byline.budgets.limits import Budget
+from byline.budgets.periods import window_at
+from byline.settings import Settings, SettingsError
+
+FRESH_S = 5.0
+
+
+class BudgetUse(NamedTuple):
+    budget: Budget
+    entity: str
+    used: int
+    held: int
+    resets_at: float | None
+    would_have_refused: int | None
+    """None where nobody counts it: no worker runs."""
+
+
+def budget_status(settings: Settings, budgets: Iterable[Budget], now: float) -> list[BudgetUse]:
+    """Raises SettingsError where the shared store can't be asked."""
+    counting = [budget for budget in budgets if budget.needs_counter]
+    if not counting:
+        return []
+    files = _fresh(settings, now)
+    over = _counted_over(files)
+    if settings.counters.url:
+        states = asyncio.run(_shared_states(settings))
+    elif files:
+        states = [state for file in files for state in file.states]
+    else:
+        states, over = list(_from_ledger(settings, counting, now)), None
+    return [*_uses(counting, states, over, now)]
+
+
+def _uses(
+    budgets: list[Budget], states: list[CounterState], over: dict[str, int] | None, now: float
+) -> Iterator[BudgetUse]:
+    for budget in budgets:
+        window = _window(budget, now)
+        seen: set[str] = set()
+        for state in states:
+            kind, scope, entity = state.counter.split(":", 2)
+            if (kind, scope) != (budget.kind, budget.scope) or state.window != window[0]:
+                continue
+            if _decides(budgets, budget, entity):
+                seen.add(entity)
+                refused = None if over is None else over.get(state.counter, 0)
+                yield BudgetUse(budget, entity, state.used, state.held, window[1], refused)
+        if budget.name not in seen and not (set("*?[") & set(budget.name) and budget.scope != "model"):
+            yield BudgetUse(budget, budget.name, 0, 0, window[1], None if over is None else 0)
+
+
+def _decides(budgets: list[Budget], budget: Budget, entity: str) -> bool:
+    """Whether it is this one, of several of the kind, that holds for the entity."""
+    if budget.scope in ("all", "model"):
+        return entity == budget.name
+    rivals = [each for each in budgets if (each.scope, each.kind) == (budget.scope, budget.kind)]
+    return BudgetBook(rivals).applies(budget, entity)
+
+
+def _window(budget: Budget, now: float) -> tuple[str, float | None]:
+    period = budget.limit_kind.period
+    if period is None or period == "minute":
+        return "", None
+    window = window_at(period, now)
+    return window.name, window.ends_at
+
+
+def _fresh(settings: Settings, now: float) -> list[CounterFile]:
+    files = read_counter_files(open_data_dir(settings).status)
+    return [file for file in files if now - file.written_at < FRESH_S]
+
+
+def _counted_over(files: list[CounterFile]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for file in files:
+        for counter, count in file.over.items():
+            total[counter] = total.get(counter, 0) + count
+    return total
+
+
+async def _shared_states(settings: Settings) -> list[CounterState]:
+    store = open_shared_counters(settings)
+    assert store is not None
+    try:
+        return await store.states()
+    except CountersUnavailable as error:
+        raise SettingsError(f"the counter store can't be asked ({error}); check counters.url") from None
+    finally:
+        await store.close()
+
+
+def _from_ledger(settings: Settings, budgets: list[Budget], now: float) -> Iterator[CounterState]:
+    ledger = open_ledger(settings)
+    try:
+        price = BudgetPrices(settings).cost_of
+        seeds = read_seeds(BudgetBook(budgets), ledger, open_data_dir(settings).journal, now, price)
+    finally:
+        ledger.close()
+    for seed in seeds.sums:
+        yield CounterState(seed.counter, seed.window, seed.used, 0)
+    for counter, seconds in seeds.seconds.items():
+        recent = sum(amount for second, amount in seconds.items() if second > time.time() - 60)
+        yield CounterState(counter, "", recent, 0)

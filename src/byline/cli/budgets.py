@@ -1,0 +1,281 @@
+"""`byline budgets`: limits of money, speed, concurrency and models, and how far they are used."""
+
+from __future__ import annotations
+
+import os
+import time
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from byline.assembly.budget_rules import from_stored, require_store, to_stored, written_budgets
+from byline.budgets.limits import KINDS, MODES, Budget, ScopeKind, checked, micros, usd
+from byline.cli.control import control_database, time_of
+from byline.cli.output import CommandError, ConfigOption, Format, FormatOption, note, write
+from byline.control.budgets import list_budgets, put_budget, remove_budgets
+from byline.settings import Settings, SettingsError, load
+from byline.usage.ledger import Table
+
+COLUMNS: Final = ("scope", "name", "limit", "amount", "models", "mode", "contact", "source")
+STATUS_COLUMNS: Final = (
+    "scope", "name", "limit", "amount", "mode", "used", "reserved", "utilization", "resets_at", "would_have_refused",
+)  # fmt: skip
+
+UserOption = Annotated[
+    str | None,
+    typer.Option("--user", metavar="USER", help="Whose: a user; `*` is each user.", show_default=False),
+]
+JobOption = Annotated[
+    str | None,
+    typer.Option("--job", metavar="JOB", help="Instead a job, or each job of a pattern.", show_default=False),
+]
+TeamOption = Annotated[
+    str | None, typer.Option("--team", metavar="TEAM", help="Instead a team.", show_default=False)
+]
+KeyOption = Annotated[
+    str | None, typer.Option("--key", metavar="KEY_ID", help="Instead a Byline key.", show_default=False)
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="MODEL",
+        help="Instead a model, or all models of a pattern together.",
+        show_default=False,
+    ),
+]
+AllOption = Annotated[bool, typer.Option("--all", help="Instead everything that is sent, together.")]
+ModeOption = Annotated[
+    str,
+    typer.Option(
+        "--mode",
+        metavar="hard|soft|shadow",
+        help="Refuse, only warn, or only count what would have been refused.",
+    ),
+]
+UsdOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DOLLARS", help="Money per clock window, UTC; weeks begin on Monday.", show_default=False
+    ),
+]
+
+budgets = typer.Typer(help="Limits of users, jobs, teams, keys and models.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(budgets, name="budgets")
+
+
+@budgets.command("set")
+def set_(
+    user: UserOption = None,
+    job: JobOption = None,
+    team: TeamOption = None,
+    key: KeyOption = None,
+    model: ModelOption = None,
+    everybody: AllOption = False,
+    usd_per_hour: UsdOption = None,
+    usd_per_day: UsdOption = None,
+    usd_per_week: UsdOption = None,
+    usd_per_month: UsdOption = None,
+    requests_per_minute: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="COUNT", help="Requests in any sixty seconds.", show_default=False),
+    ] = None,
+    tokens_per_minute: Annotated[
+        int | None,
+        typer.Option(
+            min=0, metavar="COUNT", help="Tokens in any sixty seconds, input and output.", show_default=False
+        ),
+    ] = None,
+    concurrency: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="COUNT", help="Requests under way at once.", show_default=False),
+    ] = None,
+    models: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL,...",
+            help="The only models that may be used; patterns allowed.",
+            show_default=False,
+        ),
+    ] = None,
+    mode: ModeOption = "hard",
+    contact: Annotated[
+        str | None, typer.Option(metavar="WHO", help="Whom a refusal says to ask.", show_default=False)
+    ] = None,
+    config: ConfigOption = None,
+    format: FormatOption = Format.table,  # noqa: A002 - the option's name
+) -> None:
+    """Set one or more limits of one scope. Servers take them up within a second, use so far included."""
+    scope, name = _scope(user, job, team, key, model, everybody)
+    given: dict[str, Any] = {
+        "usd_per_hour": _dollars(usd_per_hour), "usd_per_day": _dollars(usd_per_day),
+        "usd_per_week": _dollars(usd_per_week), "usd_per_month": _dollars(usd_per_month),
+        "requests_per_minute": requests_per_minute, "tokens_per_minute": tokens_per_minute,
+        "concurrency": concurrency, "models": _names(models),
+    }  # fmt: skip
+    new = [
+        _budget(scope, name, kind, value, mode, contact) for kind, value in given.items() if value is not None
+    ]
+    if not new:
+        raise typer.BadParameter(f"give at least one limit: {', '.join(_option(kind) for kind in KINDS)}")
+    settings = load(config, os.environ)
+    try:
+        require_store(settings, new)
+    except SettingsError as error:
+        raise CommandError(str(error)) from None
+    with control_database(config) as database:
+        for budget in new:
+            put_budget(database, to_stored(budget))
+    _write([(budget, "database") for budget in new], format)
+
+
+@budgets.command("list")
+def list_(config: ConfigOption = None, format: FormatOption = Format.table) -> None:  # noqa: A002
+    """All limits, those of the settings file too; one set here wins over one that stands there."""
+    _write(_all(config), format)
+
+
+@budgets.command()
+def remove(
+    user: UserOption = None,
+    job: JobOption = None,
+    team: TeamOption = None,
+    key: KeyOption = None,
+    model: ModelOption = None,
+    everybody: AllOption = False,
+    limit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIMIT",
+            help="Only this one, such as `usd_per_day`; all of the scope if absent.",
+            show_default=False,
+        ),
+    ] = None,
+    config: ConfigOption = None,
+    format: FormatOption = Format.table,  # noqa: A002 - the option's name
+) -> None:
+    """Remove limits that were set here. One of the settings file then holds again."""
+    scope, name = _scope(user, job, team, key, model, everybody)
+    kind = None if limit is None else limit.replace("-", "_")
+    if kind is not None and kind not in KINDS:
+        raise typer.BadParameter(f"{limit!r} is no limit: choose among {', '.join(KINDS)}")
+    with control_database(config) as database:
+        removed = remove_budgets(database, scope, name, kind)
+    if not removed:
+        raise CommandError(
+            f"there is no such limit of {scope} {name}".rstrip() + "; see `byline budgets list`"
+        )
+    _write([(from_stored(budget), "database") for budget in removed], format)
+
+
+@budgets.command()
+def status(config: ConfigOption = None, format: FormatOption = Format.table) -> None:  # noqa: A002
+    """How far each limit is used: one row for everybody whose use is counted."""
+    from byline.assembly.budget_status import budget_status
+
+    settings = load(config, os.environ)
+    now = time.time()
+    limits = [budget for budget, _ in _all(config)]
+    rows: list[tuple[object, ...]] = []
+    for line in budget_status(settings, limits, now):
+        budget = line.budget
+        show = usd if budget.metric == "usd" else int
+        used = line.used + line.held
+        rows.append((
+            budget.scope, line.entity or None, budget.kind, show(budget.amount), budget.mode, show(line.used), show(line.held),
+            round(used / budget.amount, 4) if budget.amount else None, time_of(line.resets_at), line.would_have_refused,
+        ))  # fmt: skip
+    write(Table(columns=STATUS_COLUMNS, rows=rows), format)
+
+
+def _all(config: Path | None) -> list[tuple[Budget, str]]:
+    settings = load(config, os.environ)
+    found = {budget.identity: (budget, "settings") for budget in _written(settings)}
+    with control_database(config) as database:
+        for stored in list_budgets(database):
+            budget = from_stored(stored)
+            found[budget.identity] = (budget, "database")
+    return sorted(found.values(), key=lambda pair: pair[0].identity)
+
+
+def _written(settings: Settings) -> list[Budget]:
+    return written_budgets(settings)
+
+
+def _scope(
+    user: str | None, job: str | None, team: str | None, key: str | None, model: str | None, everybody: bool
+) -> tuple[ScopeKind, str]:
+    named: list[tuple[ScopeKind, str | None]] = [
+        ("user", user), ("job", job), ("team", team), ("key", key), ("model", model)
+    ]  # fmt: skip
+    given: list[tuple[ScopeKind, str]] = [(scope, name) for scope, name in named if name]
+    if everybody:
+        given.append(("all", ""))
+    if len(given) != 1:
+        raise typer.BadParameter("give exactly one of --user, --job, --team, --key, --model and --all")
+    return given[0]
+
+
+def _budget(scope: ScopeKind, name: str, kind: str, value: Any, mode: str, contact: str | None) -> Budget:
+    if mode not in MODES:
+        raise typer.BadParameter(f"{mode!r} is no mode: choose among {', '.join(MODES)}", param_hint="--mode")
+    chosen = mode
+    metric = KINDS[kind].metric
+    try:
+        return checked(
+            Budget(
+                scope=scope,
+                name=name,
+                kind=kind,
+                amount=0 if metric == "models" else micros(value) if metric == "usd" else value,
+                models=value if metric == "models" else (),
+                mode=chosen,
+                contact=contact,
+            )
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _dollars(text: str | None) -> Decimal | None:
+    if text is None:
+        return None
+    try:
+        amount = Decimal(text.removeprefix("$"))
+    except InvalidOperation:
+        amount = Decimal(-1)
+    if not amount.is_finite() or amount < 0:
+        raise typer.BadParameter(f"{text!r} is not an amount in dollars, such as 5 or 2.50")
+    return amount
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _option(kind: str) -> str:
+    return "--" + kind.replace("_", "-")
+
+
+def _write(found: list[tuple[Budget, str]], format: Format) -> None:  # noqa: A002
+    rows: list[tuple[object, ...]] = [
+        (
+            budget.scope, budget.name or None, budget.kind, _amount(budget), ", ".join(budget.models) or None, budget.mode,
+            budget.contact, source,
+        )
+        for budget, source in found
+    ]  # fmt: skip
+    write(Table(columns=COLUMNS, rows=rows), format)
+    if not rows:
+        note("There are no budgets. Set one: byline budgets set --user '*' --usd-per-day 20")
+
+
+def _amount(budget: Budget) -> Decimal | int | None:
+    if budget.metric == "models":
+        return None
+    return usd(budget.amount) if budget.metric == "usd" else budget.amount
