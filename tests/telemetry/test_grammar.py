@@ -62,7 +62,7 @@ def test_no_path_of_the_standard_library_passes_and_hardly_any_line_of_its_code(
 
 def test_marked_strings_are_only_made_by_name():
     for kind in (Verified, PiiTagged):
-        with pytest.raises(TypeError, match="i_verified|not_code"):
+        with pytest.raises(TypeError, match=r"i_verified|not_code"):
             kind("text")
 
 

@@ -12,7 +12,7 @@ from _thread import allocate_lock
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, LiteralString
 
 from byline.telemetry.awaited import DONE, Done
 from byline.telemetry.coroutines import CoroutineRunner
@@ -24,13 +24,17 @@ from byline.telemetry.metadata import (
     EventValues,
     Metadata,
     PiiMetadata,
+    SafeValue,
     add_pii,
     check_key,
-    safe_copy,
+    is_plainly_safe,
+    make_safe,
 )
 
 if TYPE_CHECKING:
     import threading
+
+    from byline.telemetry.verified import PiiTagged
 
 EXIT_DEADLINE_S: Final = 1.0
 LINGER_S: Final = 0.02
@@ -75,13 +79,34 @@ class EventQueue:
         self._forget_threads()
         after_fork_in_child(self._after_fork)
 
-    def log_event(self, name: str, metadata: Metadata, *, pii: PiiMetadata | None = None) -> None:
+    def log_event(
+        self,
+        name: LiteralString,
+        metadata: Metadata,
+        *,
+        pii: PiiMetadata | None = None,
+        is_async: bool = False,
+    ) -> None:
         """Raises UnsafeMetadata for what may not be in an event; everything else is counted, not raised."""
-        self._put(name, metadata, pii, False)
+        values: dict[str, SafeValue | PiiTagged] = {**metadata}  # a copy, so that what is checked is what is sent
+        if name not in KNOWN_NAMES or not is_plainly_safe(values):
+            check_key(name)
+            make_safe(values)
+        if pii:
+            add_pii(values, pii)
+        events, context = self._events, self.context
+        if len(events) >= self._limit:
+            self._overflow()
+            return
+        events.append((name, values, self._now(), is_async, context and context()))
+        if self._asleep:
+            self._wake()
 
-    def log_event_async(self, name: str, metadata: Metadata, *, pii: PiiMetadata | None = None) -> Done:
+    def log_event_async(
+        self, name: LiteralString, metadata: Metadata, *, pii: PiiMetadata | None = None
+    ) -> Done:
         """Like `log_event`, for a sink's asynchronous side. May be awaited or not; it is done already."""
-        self._put(name, metadata, pii, True)
+        self.log_event(name, metadata, pii=pii, is_async=True)
         return DONE
 
     def attach(self, sink: Sink | EventSink) -> bool:
@@ -131,23 +156,6 @@ class EventQueue:
         self._signal.set()
         thread.join(timeout_s)
         self.counters.drop("shutdown", len(self._events))
-
-    # the hot path
-
-    def _put(self, name: str, metadata: Metadata, pii: PiiMetadata | None, is_async: bool) -> None:
-        if name not in KNOWN_NAMES:
-            check_key(name)
-        values = safe_copy(metadata)
-        if pii:
-            add_pii(values, pii)
-        events = self._events
-        if len(events) >= self._limit:
-            self._overflow()
-            return
-        context = self.context
-        events.append((name, values, self._now(), is_async, context and context()))
-        if self._asleep:
-            self._wake()
 
     def _overflow(self) -> None:
         if not self.enabled:

@@ -55,6 +55,10 @@ class DogStatsdMetrics:
             if isinstance(value, int | float) and not isinstance(value, bool) and key != "user_bucket"
         ]
 
+    def close(self, deadline: float) -> None:
+        if self._client is not None:
+            self._client.close_socket()
+
     def after_fork(self) -> None:
         self._client = None
 
@@ -70,6 +74,7 @@ class DogStatsdMetrics:
             socket_path=self._socket_path,
             disable_telemetry=True,
             disable_background_sender=True,
+            disable_buffering=False,
             flush_interval=0,
             origin_detection_enabled=False,
         )
