@@ -9,11 +9,12 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from byline.budgets.book import BudgetBook, Caller
-from byline.budgets.limits import MICROS_PER_USD, Budget, Period, micros
+from byline.budgets.limits import Budget, Period, micros
 from byline.budgets.local import MINUTE_S
 from byline.budgets.periods import CalendarWindow, window_at
 from byline.usage.journal import End, read_entries
@@ -107,9 +108,7 @@ def _from_ledger(book: BudgetBook, ledger: LedgerReader, known: Sequence[str], n
         """  # noqa: S608 - names and times of our own, and ids checked below
         for user, job, team, key, model, at, cost, tokens, count in ledger.sql(text, _LIMITS).rows:
             caller = Caller(user, job, team, key, model)
-            first = _Use(
-                caller, max(float(at), start), int(cost * MICROS_PER_USD) + 1 if cost else 0, int(tokens)
-            )
+            first = _Use(caller, max(float(at), start), micros(Decimal(cost)), int(tokens))
             yield first
             # Further requests of the group, for those that count requests.
             yield from [first._replace(micros=0, tokens=0)] * (count - 1 if width_s == 1 else 0)

@@ -181,7 +181,9 @@ class RedisCounters:
                 call.answer.set_result(answer)
 
     def _refused(self, call: _Call, error: Exception) -> None:
-        if "NOSCRIPT" in str(error):  # the server was restarted or its scripts were flushed
+        from redis.exceptions import NoScriptError
+
+        if isinstance(error, NoScriptError):  # the server was restarted or its scripts were flushed
             self._shas.clear()
             self._calls.append(call)
         else:
