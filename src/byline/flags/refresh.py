@@ -109,11 +109,13 @@ class Refresher:
     def _run(self) -> None:
         waiter = self._waiter
         assert waiter is not None
-        while not self._stopping:
-            self._step()
-            waiter.wait(self._next_at() - self._clock(), self._stream.socket if self._stream else None)
-        self._close_stream()
-        waiter.close()
+        try:
+            while not self._stopping:
+                self._step()
+                waiter.wait(self._next_at() - self._clock(), self._stream.socket if self._stream else None)
+        finally:
+            self._close_stream()
+            waiter.close()
 
     def _step(self) -> None:
         """Whatever is due. Separate from waiting, so that it can be driven by a clock of one's own."""
@@ -199,6 +201,9 @@ class Refresher:
                     self._event = event if event[0] in (b"features", b"features-updated") else self._event
         except SourceError as error:
             log.debug("the stream of feature values: %s", error)
+            self._stream_ended()
+        except Exception:
+            log.exception("following the stream of feature values failed")
             self._stream_ended()
         if self._event is not None and self._clock() >= self._event_at:
             self._handle(*self._event)

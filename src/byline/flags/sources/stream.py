@@ -71,14 +71,15 @@ class EventStream:
 
     def _open(self, path: str, headers: dict[str, str]) -> tuple[bytes, ChunkReader | None]:
         connection = self._connection
-        connection.request("GET", path, headers={"accept": "text/event-stream", **headers})
+        connection.connect()
         # http.client forgets the socket of an answer that ends with its connection.
-        self._socket = connection.sock
+        self._socket = opened = connection.sock
+        connection.request("GET", path, headers={"accept": "text/event-stream", **headers})
         self._response = response = connection.getresponse()
         kind = response.headers.get_content_type()
         if response.status != 200 or kind != "text/event-stream":
             raise SourceError(f"{self._host} gives no stream ({response.status}, {kind})")
-        connection.sock.setblocking(False)
+        opened.setblocking(False)
         return _buffered(response.fp), ChunkReader() if response.chunked else None
 
     def _arrived(self) -> Iterator[bytes]:
