@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
+
+import msgspec
 
 from byline.apis.api import ApiName, Family
 from byline.runtime.quiet import note_defect
@@ -18,8 +19,7 @@ EXTENSION: Final = "byline"
 """Under this name a request of ours carries its `SentCall`."""
 
 
-@dataclass(frozen=True, slots=True)
-class SentCall:
+class SentCall(msgspec.Struct, frozen=True, gc=False):
     """What is known of a call before its answer."""
 
     family: Family
@@ -35,8 +35,7 @@ class SentCall:
     """On the monotonic clock."""
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerHead:
+class AnswerHead(msgspec.Struct, frozen=True):
     """Status and headers of one answer, in the order in which answers came."""
 
     family: Family
@@ -78,6 +77,11 @@ def tap_answers(open_tap: OpenTap | None) -> None:
     _open_tap = open_tap
 
 
+def are_watched() -> bool:
+    """Whether anybody wants to know of answers; calls needn't be described else."""
+    return bool(_observers) or _open_tap is not None
+
+
 def on_response(response: Any) -> None:
     """A hook of httpx clients: the head has come, the body has not been read."""
     call = response.request.extensions.get(EXTENSION)
@@ -96,8 +100,6 @@ async def on_async_response(response: Any) -> None:
 
 
 def _seen(response: Any, call: SentCall) -> _Once | None:
-    if not _observers and _open_tap is None:
-        return None
     head = AnswerHead(
         family=call.family,
         api=call.api,

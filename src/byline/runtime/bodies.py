@@ -40,7 +40,7 @@ def find_call(path: str) -> Call | None:
 
 def _apply_to_message(body: Body, identity: CarriedIdentity) -> Body:
     metadata = body.get("metadata")
-    if not isinstance(metadata, Mapping):
+    if metadata is None or not isinstance(metadata, Mapping):
         return {**body, "metadata": {"user_id": identity.text}}
     members = cast("Mapping[str, Any]", metadata)
     if members.get("user_id"):

@@ -28,11 +28,11 @@ if BUILD == "internal":
     import byline.identity._internal  # noqa: F401  # pyright: ignore[reportUnusedImport] - contributes itself
 
 HASH_KEY_VARIABLE: Final = "BYLINE_HASH_KEY"
-_NAMES: Final = (*variables(), MAX_LENGTH_VARIABLE)
+_NAMES: Final = tuple(os.fsencode(name) for name in (*variables(), MAX_LENGTH_VARIABLE))
 _SHORT_HASH_CHARS: Final = 32
 
 _identified: ContextVar[CarriedIdentity | None] = ContextVar("byline_identity", default=None)
-_known: tuple[tuple[str | None, ...], CarriedIdentity | None] = ((), None)
+_known: tuple[tuple[bytes | None, ...], CarriedIdentity | None] = ((), None)
 
 
 def current_identity() -> CarriedIdentity | None:
@@ -46,7 +46,7 @@ identified = _identified.get
 
 def environment_identity() -> CarriedIdentity | None:
     global _known
-    get = os.environ.get
+    get = os.environb.get  # bytes, since looking up text encodes and decodes each time
     texts = tuple([get(name) for name in _NAMES])
     known_texts, identity = _known
     if texts != known_texts:

@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any, Final, cast
 
-from byline.runtime.answers import EXTENSION, SentCall, on_async_response, on_response
+from byline.runtime.answers import EXTENSION, SentCall, are_watched, on_async_response, on_response
 from byline.runtime.bodies import find_call
 from byline.runtime.calls import KEY_PREFIX, claim_headers, describe
 from byline.runtime.current import current_identity
@@ -80,20 +80,21 @@ def _async_hooks(original: type[Any]) -> dict[str, Any]:
 
 
 def _stamped(client: Any, options: Any) -> Any:
-    _preparing.set(None)
+    sent = None
     try:
-        _stamp(client, options)
+        sent = _stamp(client, options)
     except Exception as error:  # noqa: BLE001 - the host's call goes on
         note_defect("putting the identity on a call", error)
+    _preparing.set(sent)
     return options
 
 
-def _stamp(client: Any, options: Any) -> None:
+def _stamp(client: Any, options: Any) -> SentCall | None:
     """`options` belongs to this attempt; what it refers to is shared with the next one and the caller."""
     call = find_call(options.url)
     body = _mapping(options.json_data)
     if call is None or body is None or options.method.lower() != "post":
-        return
+        return None
     identity = current_identity()
     is_ours = False
     if identity is not None:
@@ -103,17 +104,18 @@ def _stamp(client: Any, options: Any) -> None:
         is_ours = stamped is not said
         if is_ours:
             options.json_data = body = stamped
-            options.extra_json = None
+            if options.extra_json:
+                options.extra_json = None
         _claim(client, options, identity)
-    _preparing.set(
-        describe(
-            call,
-            identity,
-            model=body.get("model"),
-            streaming=bool(body.get("stream")),
-            field=call.read(body),
-            is_ours=is_ours,
-        )
+    if not are_watched():
+        return None
+    return describe(
+        call,
+        identity,
+        model=body.get("model"),
+        streaming=bool(body.get("stream")),
+        field=call.read(body),
+        is_ours=is_ours,
     )
 
 
@@ -124,6 +126,8 @@ def _claim(client: Any, options: Any, identity: Any) -> None:
 
 
 def _mapping(value: object) -> Mapping[str, Any] | None:
+    if type(value) is dict:  # nearly always, and far quicker to tell
+        return cast("dict[str, Any]", value)
     return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else None
 
 
