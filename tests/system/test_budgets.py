@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -185,6 +186,7 @@ def test_hanging_up_saves_nothing(tmp_path: Path, provider: SimulatedProvider) -
             held = wait_for(
                 lambda: desk.status("usd_per_day", "ada"), lambda row: Decimal(row["reserved"]) > 0
             )
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
         used = wait_for(lambda: desk.status("usd_per_day", "ada"), lambda row: Decimal(row["used"]) > 0)
     assert used["used"] == held["reserved"] == str(usd(reservation_of_one()))
 
