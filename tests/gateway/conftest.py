@@ -14,6 +14,7 @@ import pytest
 import uvloop
 from tests.gateway.upstream_script import ScriptedUpstream
 
+from byline.assembly.budgets import WorkerBudgets
 from byline.assembly.data_dir import open_data_dir
 from byline.assembly.gateway import build_worker, open_journal
 from byline.control.database import open_control
@@ -36,6 +37,7 @@ class Rig:
             "BYLINE_PROVIDERS__ANTHROPIC__BASE_URL": upstream.url,
             "BYLINE_PROVIDERS__OPENAI__BASE_URL": upstream.url,
             "BYLINE_KEYS__POLL_INTERVAL": "20ms",
+            "BYLINE_BUDGETS__SEED_TIMEOUT": "10ms",
         } | {name: value.replace("PLACEHOLDER", upstream.url) for name, value in env.items()}
         self._environ = environ
         self.settings = load(None, environ)
@@ -44,6 +46,7 @@ class Rig:
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.worker: Worker | None = None
+        self.budgets: WorkerBudgets | None = None
         self.port = 0
         self._thread = threading.Thread(target=lambda: uvloop.run(self._serve()))
         self._thread.start()
@@ -58,12 +61,16 @@ class Rig:
         data_dir = open_data_dir(self.settings)
         journal = open_journal(self.settings, data_dir, 0)
         directory = KeyDirectory(data_dir.control, max_stale_s=self.settings.keys.max_stale)
+        directory.refresh_if_changed()
+        budgets = self.budgets = WorkerBudgets(self.settings, data_dir, directory, 0)
         try:
-            self.worker = build_worker(self.settings, self._environ, data_dir, journal, directory, 0)
+            await budgets.start()
+            self.worker = build_worker(self.settings, self._environ, data_dir, journal, directory, 0, budgets)
             listener = socket.create_server(("127.0.0.1", 0))
             self.port = listener.getsockname()[1]
             await self.worker.run(listener, self._ready.set)
         finally:
+            await budgets.close()
             journal.close()
             directory.close()
             self._ready.set()

@@ -20,7 +20,7 @@ MAX_KEPT_BLOCKS = 512
 _BYTE_PREFIXES = tuple(prefix.encode() for prefix in QUOTA_PREFIXES)
 _TOO_MANY_REQUESTS = 429
 _encode = msgspec.json.Encoder().encode
-_UNSAID: Mapping[str, object] = {"raw": {}, "credential": None, "observed_at": 0.0}
+_UNSAID: Mapping[str, object] = {"raw": {}, "credential": None, "observed_at": 0}
 """Left out of the row: its own columns say them, and `raw` would double it."""
 
 Block = tuple[object, ...]

@@ -15,7 +15,7 @@ _SUMMARY = tuple(
     if name not in {"windows", "observed_at", "credential", "raw"}
 )
 _NOT_NEWS: Mapping[str, Any] = {
-    "observed_at": 0.0,
+    "observed_at": 0,
     "raw": {},
     "retry_after_s": None,
     "message": None,

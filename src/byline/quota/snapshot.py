@@ -57,7 +57,7 @@ class QuotaSnapshot(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
     overage_utilization: float | None = None
     overage_period: str | None = None
     limit_scope: str | None = None
-    observed_at: float = 0.0
+    observed_at: float = 0
     """Epoch seconds at which the answer came."""
     credential: str | None = None
     retry_after_s: float | None = None
