@@ -14,7 +14,7 @@ from byline.flags.payload import MAX_BYTES
 from byline.flags.sources.chunks import ChunkReader
 from byline.flags.sources.http import HttpOptions, tls_context
 from byline.flags.sources.source import SourceError, StreamAddress
-from byline.wire.sse import SseFramer, parse_event
+from byline.wire.sse import SseFramer, parse_event, with_lf
 
 _READ_BYTES: Final = 65_536
 _MAX_READS: Final = 64
@@ -57,7 +57,7 @@ class EventStream:
         """The events that have come by now, without waiting. Raises SourceError once it has ended."""
         for data in self._arrived():
             plain = self._chunks.feed(data) if self._chunks else data
-            for event in self._framer.feed(plain).split(b"\n\n"):
+            for event in with_lf(self._framer.feed(plain)).split(b"\n\n"):
                 if event.strip():
                     yield parse_event(event)
             if self._chunks and self._chunks.ended:
