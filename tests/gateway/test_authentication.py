@@ -132,6 +132,26 @@ def test_a_token_is_accepted_its_signing_key_fetched_on_first_sight(make_rig) ->
     assert token[-40:] not in json.dumps(rows)
 
 
+def test_the_body_of_a_token_refused_after_a_fetch_is_never_read_as_a_request(make_rig) -> None:
+    stranger = Signer("k9").token(exp=time.time() + 600).decode()
+    body = request(body=b'{"model":"m"}', key="PLACE")
+    with JwksServer() as issuer:
+        rig = make_rig(
+            BYLINE_AUTH__JWT__ISSUER=ISSUER,
+            BYLINE_AUTH__JWT__AUDIENCE=AUDIENCE,
+            BYLINE_AUTH__JWT__JWKS_URL=issuer.url,
+        )
+        issuer.publish(Signer("k1"))
+        smuggled = body.replace(b"PLACE", rig.key.encode())
+        carrier = request(body=smuggled, key=f"Bearer {stranger}", header="authorization")
+        with rig.connect() as client:
+            client.sendall(carrier + b"GET /healthz HTTP/1.1\r\nHost: g\r\nConnection: close\r\n\r\n")
+            got = receive_until(client, b"never")
+    assert [line[9:12] for line in got.split(b"\r\n") if line.startswith(b"HTTP/1.1 ")] == [b"401"]
+    assert got.endswith(b'{"status":"ok"}')
+    assert rig.upstream.seen == []
+
+
 def test_a_trusted_proxys_user_is_believed_and_its_headers_stay_here(make_rig) -> None:
     rig = make_rig(BYLINE_AUTH__PROXY__TRUSTED_ADDRESSES="127.0.0.0/8")
     assert ask(rig, "carol", header="X-Forwarded-User", extra="X-Forwarded-Groups: ops\r\n")[0] == 200

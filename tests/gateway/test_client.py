@@ -10,7 +10,10 @@ from pathlib import Path
 import anthropic
 import pytest
 import trustme
+from msgspec import structs
 from tests.gateway.conftest import Rig, receive_answer, receive_until, request
+from tests.gateway.test_failures import wait_until
+from tests.gateway.upstream_script import answer
 
 BODY = b'{"model":"m"}'
 
@@ -137,6 +140,70 @@ def test_the_gateway_port_speaks_tls(make_rig: Callable[..., Rig], tmp_path: Pat
     ) as client:
         client.sendall(request(body=BODY, key=rig.key))
         assert receive_answer(client)[0].startswith(b"HTTP/1.1 200")
+
+
+def test_failed_tls_handshakes_take_no_place_among_the_connections(
+    make_rig: Callable[..., Rig], tmp_path: Path
+) -> None:
+    pem = tmp_path / "both.pem"
+    trustme.CA().issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(pem)
+    rig = make_rig(
+        BYLINE_GATEWAY__TLS_CERT=str(pem),
+        BYLINE_GATEWAY__TLS_KEY=str(pem),
+        BYLINE_GATEWAY__MAX_CONNECTIONS="2",
+    )
+    for _ in range(4):
+        with rig.connect() as client:
+            client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            receive_until(client, b"never")
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with context.wrap_socket(rig.connect()) as client:
+        client.sendall(request(body=BODY, key=rig.key))
+        assert receive_answer(client)[0].startswith(b"HTTP/1.1 200")
+
+
+def test_a_client_that_reads_no_answers_is_not_asked_for_more(rig: Rig) -> None:
+    probes = b"GET /healthz HTTP/1.1\r\nHost: g\r\n\r\n" * 2000
+    with rig.connect() as client:
+        client.settimeout(0.5)
+        sent = received = 0
+        with pytest.raises(TimeoutError):
+            while sent < 60_000_000:
+                sent += client.send(probes)
+        answered = b""
+        with pytest.raises(TimeoutError):
+            while True:
+                answered = answered[-64:] + client.recv(1_000_000)
+                received += answered.count(b"HTTP/1.1 200 OK") - answered[:64].count(b"HTTP/1.1 200 OK")
+        assert received > 2000
+        assert answered.endswith(b'{"status":"ok"}')
+
+
+def test_a_closing_client_that_reads_nothing_is_cut_off_in_time(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(BYLINE_GATEWAY__IDLE_TIMEOUT="200ms")
+    assert rig.worker is not None
+    rig.worker._limits = structs.replace(rig.worker._limits, write_timeout_s=0.3)  # pyright: ignore[reportPrivateUsage]
+    rig.upstream.scripts = [answer(b" " * 200_000)]
+    for extra in ("", "Connection: close\r\n"):
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", rig.port))
+            # The kernel takes megabytes before any of it has to wait here.
+            client.sendall(
+                request(body=BODY, key=rig.key) * 30 + request(body=BODY, key=rig.key, extra=extra)
+            )
+            wait_until(lambda: rig.worker is not None and rig.worker.connections == 1)
+            wait_until(lambda: rig.worker is not None and rig.worker.connections == 0)
+
+
+def test_requests_pipelined_before_a_half_close_are_all_answered(rig: Rig) -> None:
+    with rig.connect() as client:
+        client.sendall(request(body=BODY, key=rig.key) * 3)
+        client.shutdown(socket.SHUT_WR)
+        got = receive_until(client, b"never")
+    assert got.count(b"HTTP/1.1 200 OK") == 3
+    assert len(rig.rows()) == 3
 
 
 def test_an_official_client_gets_its_own_error_class_for_a_refusal(rig: Rig) -> None:

@@ -7,6 +7,7 @@ answered once and the connection closed, because nobody can say where the next r
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Protocol, cast
 
@@ -20,6 +21,7 @@ from byline.gateway.http1.head_framing import find_head_end
 from byline.gateway.http1.request_head import RequestHead
 from byline.gateway.refusals import Refused, kind_of_status
 
+log = logging.getLogger(__name__)
 NEVER = float("inf")
 MAX_STASH_BYTES = 65_536
 LINGER_S = 2.0
@@ -51,11 +53,14 @@ class ClientConnection(asyncio.Protocol):
         handler: Handler,
         limits: ClientLimits,
         clock: Callable[[], float],
+        opened: Callable[[ClientConnection], None],
         closed: Callable[[ClientConnection], None],
     ) -> None:
+        """`closed` is called for whatever was `opened`: a failed TLS handshake opens nothing."""
         self._handler = handler
         self._limits = limits
         self._clock = clock
+        self._opened_connection = opened
         self._closed = closed
         self._transport: asyncio.Transport | None = None
         self._peer_address = ""
@@ -72,6 +77,10 @@ class ClientConnection(asyncio.Protocol):
         self._consuming = False
         self._lingering = False
         self._stopping = False
+        self._unread = False
+        """The client leaves answers unread: what it asks meanwhile waits."""
+        self._half_closed = False
+        """Nothing more will come; what has come is still answered."""
         self.deadline = NEVER
 
     # asyncio's side
@@ -81,12 +90,13 @@ class ClientConnection(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         peer: tuple[str, int] | None = transport.get_extra_info("peername")
         self._peer_address = peer[0] if peer else ""
+        self._opened_connection(self)
         self._await_request()
 
     def data_received(self, data: bytes) -> None:
         if self._lingering:
             return
-        if self._busy:
+        if self._waits:
             self._stash += data
             if len(self._stash) > MAX_STASH_BYTES and self._transport is not None:
                 self._transport.pause_reading()
@@ -95,9 +105,11 @@ class ClientConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """A client may close its sending side and still wait for the answer."""
-        if not self._busy or self._lingering or self._reply is None or self._transport is None:
+        if not (self._busy or self._unread) or self._lingering or self._transport is None:
             return False
-        self._reply.close_after = True
+        self._half_closed = True
+        if self._reply is not None and not self._stash:
+            self._reply.close_after = True
         return self._transport.get_extra_info("ssl_object") is None
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -113,13 +125,18 @@ class ClientConnection(asyncio.Protocol):
         self._closed(self)
 
     def pause_writing(self) -> None:
+        self._unread = True
         self.deadline = self._clock() + self._limits.write_timeout_s
         if self._exchange is not None and self._exchange.in_flight is not None:
             self._exchange.in_flight.client_paused()
 
     def resume_writing(self) -> None:
+        self._unread = False
         if self._busy:
             self.deadline = NEVER
+        elif not self._lingering:
+            self._await_request()
+            self._consume_stash()
         if self._exchange is not None and self._exchange.in_flight is not None:
             self._exchange.in_flight.client_resumed()
 
@@ -128,12 +145,12 @@ class ClientConnection(asyncio.Protocol):
     def check_deadline(self, now: float) -> None:
         if now < self.deadline or self._transport is None:
             return
-        if self._busy or self._lingering:
+        if self._busy or self._lingering or self._unread or self._transport.is_closing():
             self._transport.abort()
         elif self._body is not None or self._partial:
             self._refuse_framing(ProtocolError(408, "the request did not come in time"))
         else:
-            self._transport.close()
+            self._close_flushed(self._transport)
 
     def stop(self) -> None:
         """No further request after the one under way."""
@@ -141,7 +158,7 @@ class ClientConnection(asyncio.Protocol):
         if self._reply is not None:
             self._reply.close_after = True
         elif self._transport is not None and not self._partial:
-            self._transport.close()
+            self._close_flushed(self._transport)
 
     def stop_now(self) -> None:
         """The time for a graceful end is over."""
@@ -156,14 +173,19 @@ class ClientConnection(asyncio.Protocol):
     def _consume(self, data: bytes) -> None:
         self._consuming = True
         try:
-            while data and not self._busy and not self._lingering and self._transport is not None:
+            while data and not (self._waits or self._lingering) and self._transport is not None:
                 data = self._take_head(data) if self._body is None else self._take_body(self._body, data)
         except ProtocolError as error:
             self._refuse_framing(error)
             data = b""
         finally:
             self._consuming = False
-        self._stash = data if self._busy else b""
+        self._stash = data if self._waits else b""
+
+    @property
+    def _waits(self) -> bool:
+        """What comes now is for later."""
+        return self._busy or self._unread
 
     def _take_head(self, data: bytes) -> bytes:
         data = self._partial + data
@@ -183,7 +205,13 @@ class ClientConnection(asyncio.Protocol):
         return data[end + 4 :]
 
     async def _open_later(self, opening: Awaitable[Exchange]) -> None:
-        exchange = await opening
+        try:
+            exchange = await opening
+        except Exception:
+            log.exception("a request could not be opened")
+            if self._transport is not None:
+                self._transport.abort()
+            return
         self._opening = None
         self._busy = False
         stash, self._stash = self._stash, b""
@@ -239,15 +267,20 @@ class ClientConnection(asyncio.Protocol):
             self._await_request()
 
     def _await_request(self) -> None:
-        self.deadline = self._clock() + self._limits.idle_timeout_s
+        limits = self._limits
+        self.deadline = self._clock() + (limits.write_timeout_s if self._unread else limits.idle_timeout_s)
 
     def _consume_stash(self) -> None:
+        if self._unread:
+            return
         stash, self._stash = self._stash, b""
         if self._transport is None or self._lingering:
             return
         self._transport.resume_reading()
         if stash:
             self._consume(stash)
+        if self._half_closed and not self._waits:
+            self._close()
 
     def _refuse_framing(self, error: ProtocolError) -> None:
         """Where this request ends is unknown, so the connection ends with the refusal."""
@@ -278,7 +311,7 @@ class ClientConnection(asyncio.Protocol):
         self._exchange = None
         if reply is None or reply.close_after:
             self._close()
-        elif self._busy:
+        elif self._busy and self._opening is None:  # else the stash still begins with this one's body
             self._busy = False
             self._await_request()
             if not self._consuming:
@@ -288,8 +321,8 @@ class ClientConnection(asyncio.Protocol):
         transport = self._transport
         if transport is None:
             return
-        if self._busy and not self._stash:
-            transport.close()
+        if self._half_closed or (self._busy and not self._stash):
+            self._close_flushed(transport)
             return
         # Closing with bytes unread would reset the connection and take the answer with it.
         self._lingering = True
@@ -297,3 +330,8 @@ class ClientConnection(asyncio.Protocol):
         transport.resume_reading()
         if transport.can_write_eof():
             transport.write_eof()
+
+    def _close_flushed(self, transport: asyncio.Transport) -> None:
+        """What the client never reads must not hold the connection for ever."""
+        self.deadline = self._clock() + self._limits.write_timeout_s
+        transport.close()

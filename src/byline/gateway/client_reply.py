@@ -12,7 +12,7 @@ MAX_DISCARDED_BODY_BYTES = 1024 * 1024
 
 
 class ClientReply(ReplyWriter):
-    """One per request. `answered` is called once, after `end`."""
+    """One per request. `answered` is called once, after `end` or `cut`."""
 
     def __init__(
         self,
@@ -55,7 +55,8 @@ class ClientReply(ReplyWriter):
         """No last chunk and fewer bytes than promised: the client sees that something is missing."""
         self.flush()
         if self._transport is not None:
-            self._transport.close()
+            self.close_after = True
+            self._answered()
 
     def detach(self) -> None:
         """The connection is gone."""

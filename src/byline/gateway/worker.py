@@ -79,7 +79,13 @@ class Worker:
         """Serves on `listener` until stopped; `ready` is called once connections are accepted."""
         loop = asyncio.get_running_loop()
         tasks = [loop.create_task(self._repeat(periodic)) for periodic in self._all_periodics()]
-        server = await loop.create_server(self._accept, sock=listener, ssl=self._tls, backlog=1024)
+        server = await loop.create_server(
+            self._accept,
+            sock=listener,
+            ssl=self._tls,
+            ssl_handshake_timeout=self._limits.header_timeout_s if self._tls else None,
+            backlog=1024,
+        )
         ready()
         await self._stopping.wait()
         server.close()
@@ -105,12 +111,9 @@ class Worker:
     def _accept(self) -> asyncio.Protocol:
         if len(self._clients) >= self._options.max_connections:
             return _Refusal()
-        client = ClientConnection(self._handler, self._limits, self._clock, self._closed)
-        self._clients.add(client)
-        return client
-
-    def _closed(self, client: ClientConnection) -> None:
-        self._clients.discard(client)
+        return ClientConnection(
+            self._handler, self._limits, self._clock, self._clients.add, self._clients.discard
+        )
 
     def _sweep(self) -> None:
         now = self._clock()
