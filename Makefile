@@ -33,6 +33,8 @@ check: $(VENV)/dev.stamp
 	@echo "ruff check" && $(BIN)/ruff check --quiet .
 	@echo "ruff format" && $(BIN)/ruff format --check --quiet .
 	@echo "pyright" && $(BIN)/pyright --warnings
+	@echo "typing tests" && $(BIN)/mypy --strict --config-file= --no-error-summary tests/typing/telemetry_*.py \
+		&& $(BIN)/pyright --project tests/typing
 	@echo "import contracts" && $(BIN)/lint-imports --no-logo
 
 docs: $(VENV)/demo.stamp

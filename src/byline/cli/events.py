@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-import sys
 import textwrap
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import msgspec
 import typer
 
-from byline.cli.output import CommandError, ConfigOption, Format, FormatOption, note, write
+from byline.cli.output import CommandError, ConfigOption, Format, FormatOption, note, plain, printable, write
 from byline.cli.reading import reading
 from byline.cli.times import SinceOption, TzOption, UntilOption, parse_since, parse_zone
 from byline.settings import load
@@ -84,18 +84,20 @@ def tail(
     user: UserOption = None,
     job: JobOption = None,
     program: ProgramOption = None,
+    since: SinceOption = "1m",
     interval: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.")] = 1.0,
     config: ConfigOption = None,
 ) -> None:
-    """Print events as they come in, one JSON object a line, until interrupted."""
-    equal = {"event_name": name, "user": user, "job": job, "program": program}
-    seen: dict[str, datetime] = {}
-    begin = datetime.now(UTC)
+    """Print events since then, and further ones as they come in, one JSON object a line, until interrupted."""
+    follower = _Follower(
+        config,
+        {"event_name": name, "user": user, "job": job, "program": program},
+        parse_since(since, datetime.now(UTC)),
+    )
     try:
         while True:
-            for row in _new_rows(config, equal, begin, seen):
-                sys.stdout.write(msgspec.json.encode(row).decode() + "\n")
-            sys.stdout.flush()
+            for row in follower.look(datetime.now(UTC)):
+                typer.echo(msgspec.json.encode({key: plain(value) for key, value in row.items()}).decode())
             time.sleep(interval)
     except KeyboardInterrupt:
         return
@@ -162,27 +164,43 @@ def _object(text: str, what: str) -> dict[str, Any]:
 
 
 def _indented(what: object) -> str:
-    return (
+    text = (
         what if isinstance(what, str) else msgspec.json.format(msgspec.json.encode(what), indent=2).decode()
     )
+    return printable(text)
 
 
-def _new_rows(
-    config: Any, equal: Mapping[str, str | None], begin: datetime, seen: dict[str, datetime]
-) -> list[dict[str, Any]]:
-    since = max(begin, datetime.now(UTC) - _LATE)
-    try:
-        with reading(config) as (ledger, settings):
+class _Follower:
+    """Remembers what it has shown. Events from before `begin` that only now arrive are shown too."""
+
+    def __init__(self, config: Path | None, equal: Mapping[str, str | None], begin: datetime) -> None:
+        self._config = config
+        self._equal = equal
+        self._begin = begin
+        self._seen: set[str] | None = None
+
+    def look(self, now: datetime) -> list[dict[str, Any]]:
+        """Oldest first."""
+        reach = now - _LATE
+        since = min(self._begin, reach) if self._seen is None else reach
+        try:
+            rows = list(reversed(self._rows(since)))
+        except LedgerUnavailable as error:
+            note(f"waiting for the ledger: {error}")
+            return []
+        if self._seen is None:
+            new = [row for row in rows if row["occurred_at"] >= self._begin]
+        else:
+            new = [row for row in rows if row["event_id"] not in self._seen]
+        self._seen = {row["event_id"] for row in rows}
+        return new
+
+    def _rows(self, since: datetime) -> list[dict[str, Any]]:
+        """Opens the ledger each time, so that a server may start, stop and restart meanwhile."""
+        with reading(self._config) as (ledger, settings):
             limits = SqlLimits(timeout_s=float(settings.ledger.sql_timeout), max_rows=_TAIL_ROWS)
-            rows = ledger.sql(_select(equal, since, None, _TAIL_ROWS), limits)
-    except LedgerUnavailable as error:
-        note(f"waiting for the ledger: {error}")
-        return []
-    new = [row for row in reversed(_with_metadata(rows).dicts()) if row["event_id"] not in seen]
-    seen |= {row["event_id"]: row["occurred_at"] for row in new}
-    for event_id in [event_id for event_id, at in seen.items() if at < since]:
-        del seen[event_id]
-    return new
+            table = ledger.sql(_select(self._equal, since, None, _TAIL_ROWS), limits)
+        return _with_metadata(table).dicts()
 
 
 def _select(equal: Mapping[str, str | None], since: datetime, until: datetime | None, limit: int) -> str:
