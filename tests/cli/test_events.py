@@ -84,7 +84,7 @@ def test_a_table_of_no_events_says_so(config):
 def test_the_audit_shows_each_sink_what_it_would_receive(config):
     metadata, pii = (
         '{"shards": 12, "model": "claude-x"}',
-        '{"email": "ada@example.org", "shoe": "44", "hat": "58"}',
+        '{"email": "ada@example.org", "shoe": "forty-four", "hat": "58"}',
     )
     result = run.invoke(
         app,
@@ -106,14 +106,14 @@ def test_the_audit_shows_each_sink_what_it_would_receive(config):
     assert result.exit_code == 0, result.output
     received = {each["sink"]: each for each in json.loads(result.stdout)}
     first = received.pop("first_party")["what"]
-    assert (first["pii_email"], first["pii_shoe"], first["user"]) == ("ada@example.org", "44", "zoe")
+    assert (first["pii_email"], first["pii_shoe"], first["user"]) == ("ada@example.org", "forty-four", "zoe")
     assert "58" not in json.dumps(first)
     assert first["metadata"] == {"shards": 12, "model": "claude-x"}
     assert not received["datadog"]["receives"]
     assert received["otlp"]["what"]["attributes"] == {"shards": 12, "model": "claude-x"}
     assert not [
         text
-        for text in ("zoe", "example.org", "44")
+        for text in ("zoe", "example.org", "forty-four")
         if text in json.dumps([each["what"] for each in received.values()])
     ]
     assert "_PROTO_" not in json.dumps(received)

@@ -10,7 +10,7 @@ import openai
 import byline
 
 assert_type(byline.instrument(anthropic.Anthropic()), anthropic.Anthropic)
-assert_type(byline.instrument(anthropic.AsyncAnthropicBedrock()), anthropic.AsyncAnthropicBedrock)
+assert_type(byline.instrument(anthropic.AsyncAnthropic()), anthropic.AsyncAnthropic)
 assert_type(byline.instrument(openai.AsyncOpenAI()), openai.AsyncOpenAI)
 assert_type(byline.uninstrument(openai.OpenAI()), openai.OpenAI)
 assert_type(byline.child_env(user="ana", job="7"), dict[str, str])
