@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Literal, cast
 
 from byline.apis.api import ApiName, Family
@@ -29,6 +30,7 @@ class Call:
     """What stands in the field; None for batches, which have many."""
 
 
+@lru_cache(maxsize=256)
 def find_call(path: str) -> Call | None:
     """By the path's end, so that prefixes of gateways and deployments don't matter."""
     path = path.partition("?")[0].rstrip("/")

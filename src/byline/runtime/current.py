@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Final
@@ -31,6 +32,10 @@ HASH_KEY_VARIABLE: Final = "BYLINE_HASH_KEY"
 _NAMES: Final = tuple(os.fsencode(name) for name in (*variables(), MAX_LENGTH_VARIABLE))
 _SHORT_HASH_CHARS: Final = 32
 
+# Every call looks here. The mapping itself encodes, decodes and raises for each name that is missing:
+# with the plain dict inside it, a call costs a third less. Where there is none, the mapping will do.
+_look_up: Callable[[bytes], bytes | None] = getattr(os.environ, "_data", os.environb).get
+
 _identified: ContextVar[CarriedIdentity | None] = ContextVar("byline_identity", default=None)
 _known: tuple[tuple[bytes | None, ...], CarriedIdentity | None] = ((), None)
 
@@ -46,8 +51,7 @@ identified = _identified.get
 
 def environment_identity() -> CarriedIdentity | None:
     global _known
-    get = os.environb.get  # bytes, since looking up text encodes and decodes each time
-    texts = tuple([get(name) for name in _NAMES])
+    texts = tuple(map(_look_up, _NAMES))
     known_texts, identity = _known
     if texts != known_texts:
         identity = _read()

@@ -137,7 +137,8 @@ def talks_to_gateway(client: Any) -> bool:
         key = getattr(client, name, None)
         if isinstance(key, str) and key.startswith(KEY_PREFIX):
             return True
-    return any(name.lower() == "x-byline-key" for name in client._custom_headers)
+    headers = client._custom_headers
+    return bool(headers) and any(name.lower() == "x-byline-key" for name in headers)
 
 
 def _mark(client: Any, request: Any, hook: Any) -> None:
