@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -30,12 +31,15 @@ def status(rig: Rig, data: bytes) -> bytes:
         lambda head: head.replace(b"Content-Length: 13", b"Content-Length: "),
         lambda head: head.replace(b"Content-Length: 13", b"Content-Length: 13\r\nTransfer-Encoding: chunked"),
         lambda head: head.replace(b"Content-Length: 13", b"Content-Length: \xb2"),
+        lambda head: head.replace(b"traceparent: 00", b"traceparent: 00\nTransfer-Encoding: chunked"),
+        lambda head: head.replace(b"traceparent: 00", b"traceparent: \r"),
+        lambda head: head.replace(b"traceparent: 00", b"traceparent: \x00"),
     ],
 )
 def test_doubtful_lengths_are_refused_after_a_good_head_was_remembered(
     rig: Rig, spoil: Callable[[bytes], bytes]
 ) -> None:
-    good = request(body=BODY, key=rig.key)
+    good = request(body=BODY, key=rig.key, extra="traceparent: 00\r\n")
     assert status(rig, good) == status(rig, good) == b"200"
     padded = good.replace(b"Content-Length: 13", b"Content-Length: 13 ")
     assert status(rig, padded) == b"200"
@@ -83,6 +87,16 @@ def test_a_change_in_the_control_database_is_noticed_by_remembered_heads(rig: Ri
         revoke_key(control, list_keys(control)[0].key_id)
     threading.Event().wait(0.2)
     assert status(rig, request(body=BODY, key=rig.key)) == b"401"
+
+
+def test_a_second_key_that_has_expired_is_noticed_though_the_first_is_good(rig: Rig) -> None:
+    now = time.time()
+    second = rig.new_key("ada", expires_at=now + 1.5)
+    threading.Event().wait(0.1)
+    both = request(body=BODY, key=rig.key, extra=f"Authorization: Bearer {second}\r\n")
+    assert status(rig, both) == b"200"
+    threading.Event().wait(max(now + 1.6 - time.time(), 0))
+    assert status(rig, both) == b"401"
 
 
 def test_no_credential_is_kept(rig: Rig) -> None:

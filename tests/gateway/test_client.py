@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 from collections.abc import Callable
@@ -168,11 +169,12 @@ def test_a_client_that_reads_no_answers_is_not_asked_for_more(rig: Rig) -> None:
     with rig.connect() as client:
         client.settimeout(0.5)
         sent = received = 0
-        with pytest.raises(TimeoutError):
+        with contextlib.suppress(TimeoutError):
             while sent < 60_000_000:
                 sent += client.send(probes)
+        assert sent < 60_000_000
         answered = b""
-        with pytest.raises(TimeoutError):
+        with contextlib.suppress(TimeoutError):
             while True:
                 answered = answered[-64:] + client.recv(1_000_000)
                 received += answered.count(b"HTTP/1.1 200 OK") - answered[:64].count(b"HTTP/1.1 200 OK")

@@ -12,6 +12,8 @@ import pytest
 from tests.gateway.conftest import Rig, receive_answer, receive_until, request
 from tests.gateway.upstream_script import OK, Captured, answer, hang_up
 
+from byline.apis.meter import AnswerMeter
+
 STREAM = OK.replace(b"application/json", b"text/event-stream") + b"Transfer-Encoding: chunked\r\n\r\n"
 STREAMING_BODY = b'{"model":"m","stream":true}'
 
@@ -387,3 +389,48 @@ def test_abandoned_answers_are_read_on_while_the_worker_stops(
     stopping.set()
     (row,) = rig.rows()
     assert (row["outcome"], row["usage_complete"], row["input_tokens"]) == ("client_disconnect", finishes, 7)
+
+
+def test_a_flood_of_interim_answers_is_a_502(rig: Rig) -> None:
+    rig.upstream.scripts = [lambda seen: seen.connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 5000)]
+    with ask(rig) as client:
+        assert receive_answer(client)[0].startswith(b"HTTP/1.1 502 ")
+    assert rig.rows()[0]["error_type"] == "malformed_answer"
+
+
+def test_a_few_interim_answers_are_passed_over(rig: Rig) -> None:
+    rig.upstream.scripts = [answer(head=b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 3 + OK)]
+    with ask(rig) as client:
+        assert receive_answer(client)[0].startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("broken", ["feed", "finish", "reading"])
+def test_a_meter_that_fails_costs_neither_the_answer_nor_the_row(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("unforeseen")
+
+    monkeypatch.setattr(AnswerMeter, broken, fail)
+    with ask(rig) as client:
+        assert receive_answer(client)[0].startswith(b"HTTP/1.1 200 ")
+    (row,) = rig.rows()
+    assert (row["outcome"], row["usage_complete"]) == ("ok", False)
+
+
+def test_a_usage_that_is_no_utf8_still_has_a_readable_row(rig: Rig) -> None:
+    rig.upstream.scripts = [answer(b'{"id":"m","usage":{"input_tokens":3,"output_tokens":2,"x":"\xff"}}')]
+    with ask(rig, b'{"model":"m"}') as client:
+        assert b"\xff" in receive_answer(client)[1]
+    (row,) = rig.rows()
+    assert (row["input_tokens"], row["raw_usage"]["x"]) == (3, "\ufffd")
+
+
+def test_megabytes_in_a_field_that_rows_keep_are_cut_there_alone(rig: Rig) -> None:
+    body = b'{"model":"%b","metadata":{"user_id":"%b"}}' % (b"m" * 3_000_000, b"u" * 3_000_000)
+    with ask(rig, body) as client:
+        receive_answer(client)
+    assert b"m" * 3_000_000 in rig.upstream.seen[0].body
+    (row,) = rig.rows()
+    assert len(json.dumps(row)) < 6000
+    assert row["client_metadata_user_id"] == "u" * 1024

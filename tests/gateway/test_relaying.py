@@ -376,3 +376,32 @@ def test_streams_are_not_buffered(rig: Rig, path: str) -> None:
         while not data.endswith(b"0\r\n\r\n"):
             data += client.recv(65_536)
     assert dechunk(data.partition(b"\r\n\r\n")[2]).count(b"event: ping") == 20
+
+
+def test_a_byline_key_goes_upstream_in_no_header_and_no_query(rig: Rig) -> None:
+    with rig.connect() as client:
+        client.sendall(request(key=rig.key, extra=f"api-key: {rig.key}\r\nX-Note: Key {rig.key}\r\n"))
+        assert receive_answer(client)[0].startswith(b"HTTP/1.1 200")
+        client.sendall(request(f"/v1/messages?key={rig.key}", key=rig.key))
+        assert receive_answer(client)[0].startswith(b"HTTP/1.1 400")
+    (seen,) = rig.upstream.seen
+    assert rig.key.encode() not in seen.head
+
+
+def test_methods_that_would_show_our_credential_are_never_sent(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(BYLINE_PROVIDERS__OPENAI__ALLOW_PATHS="/v1/files*")
+    for method in ("TRACE", "CONNECT"):
+        with rig.connect() as client:
+            client.sendall(request("/openai/v1/files/a", b"", key=rig.key, method=method))
+            assert receive_until(client, b"\r\n").split()[1] in {b"404", b"426"}
+    assert rig.upstream.seen == []
+
+
+def test_the_length_of_an_answer_to_head_is_the_providers(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(BYLINE_PROVIDERS__OPENAI__ALLOW_PATHS="/v1/files*")
+    rig.upstream.scripts = [lambda seen: seen.connection.sendall(OK + b"Content-Length: 1234\r\n\r\n")]
+    with rig.connect() as client:
+        for _ in range(2):
+            client.sendall(request("/openai/v1/files/a", b"", key=rig.key, method="HEAD"))
+            assert b"content-length: 1234" in receive_until(client, b"\r\n\r\n")
+    assert [seen.number for seen in rig.upstream.seen] == [0, 0]

@@ -66,8 +66,13 @@ def present(data: bytes | None) -> bool:
 
 
 def bounded(usage: bytes) -> bytes | None:
-    """A usage object as it goes on the row; None where it is beyond any honest size."""
-    return usage if len(usage) <= _MAX_USAGE_BYTES else None
+    """A usage object as it goes on the row; None where it is beyond any honest size.
+
+    Raw values were never decoded, and a row that is no UTF-8 could not be read again.
+    """
+    if len(usage) > _MAX_USAGE_BYTES:
+        return None
+    return usage if usage.isascii() else usage.decode("utf-8", "replace").encode()
 
 
 def error_type(error: bytes | None) -> str | None:

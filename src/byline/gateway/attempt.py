@@ -6,6 +6,7 @@ for the usage event, that one event is left out.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Protocol
 
@@ -24,6 +25,7 @@ from byline.gateway.refusals import Refused
 from byline.gateway.upstream.connection import Lost, UpstreamConnection
 from byline.usage.record import Outcome, UsageRecord
 
+log = logging.getLogger(__name__)
 _TIMEOUTS = frozenset({Lost.FIRST_BYTE_TIMEOUT, Lost.STALLED})
 
 
@@ -117,7 +119,10 @@ class Attempt:
         if exchange.hides_usage and head.status == 200 and head.is_event_stream:
             self._filter, length = UsageEventFilter(), None
         if self._around.quota is not None:
-            self._around.quota.take(exchange, record, head)
+            try:
+                self._around.quota.take(exchange, record, head)
+            except Exception:
+                log.exception("an answer of %s goes on with its limits unread", record.provider)
         if exchange.reply is not None:
             lines = self._answer_lines(head)
             lines.append(b"x-byline-request-id: " + record.request_id.encode())
@@ -129,7 +134,10 @@ class Attempt:
             exchange = self._exchange
             self._record.ttft_ms = round((exchange.clock.monotonic() - exchange.accepted_at) * 1000, 3)
         if self._meter is not None:
-            self._meter.feed(data)
+            try:
+                self._meter.feed(data)
+            except Exception:  # noqa: BLE001 - logged there
+                self._give_up_metering()
         if self._filter is not None:
             data = self._filter.feed(data)
         reply = self._exchange.reply
@@ -148,10 +156,8 @@ class Attempt:
     def on_answer_end(self) -> None:
         if self._over:
             return
-        if self._meter is not None:
-            self._meter.finish()
+        reading = self._read_meter(finished=True)
         reply, self._exchange.reply = self._exchange.reply, None
-        reading = self._meter.reading() if self._meter is not None else None
         self._settle("client_disconnect" if reply is None else self._outcome(reading), reading)
         if reply is not None:
             self._write_held_back(reply)
@@ -239,6 +245,22 @@ class Attempt:
             self._record.error_type = error_type or f"http_{status}"
         return "upstream_error"
 
+    def _read_meter(self, *, finished: bool = False) -> Reading | None:
+        if self._meter is None:
+            return None
+        try:
+            if finished:
+                self._meter.finish()
+            return self._meter.reading()
+        except Exception:  # noqa: BLE001 - logged there
+            self._give_up_metering()
+            return None
+
+    def _give_up_metering(self) -> None:
+        """Whatever a provider sends, its answer travels on and its row is written."""
+        log.exception("an answer of %s could not be metered", self._record.provider)
+        self._meter = None
+
     def _write_held_back(self, reply: Reply) -> None:
         if self._filter is not None:
             reply.write(self._filter.finish())
@@ -262,8 +284,8 @@ class Attempt:
         self._over = True
         self._around.drains.end(self)
         exchange, record = self._exchange, self._record
-        if reading is None and self._meter is not None:
-            reading = self._meter.reading()
+        if reading is None:
+            reading = self._read_meter()
         close_record(record, exchange, reading, outcome)
         if not exchange.required_route.api.identity_field:
             record.usage_complete = None

@@ -7,6 +7,7 @@ no claim at all on a refusal, so that its message is shown as it stands and noth
 from __future__ import annotations
 
 from byline.budgets.limits import Period
+from byline.budgets.periods import window_at
 from byline.gateway.http1.response_head import ResponseHead
 from byline.gateway.reservation import Reservation
 from byline.quota.reading import is_quota_header
@@ -26,7 +27,8 @@ def answer_lines(reservation: Reservation, head: ResponseHead, *, is_anthropic: 
         return lines
     lines = [line for line in lines if not is_quota_header(_name(line))]
     if is_anthropic and reservation.shown is not None and head.status < 400:
-        lines += _own_lines(*reservation.shown)
+        used, budget = reservation.shown
+        lines += _own_lines(used, window_at(budget.period or "day", reservation.at).ends_at)
     return lines
 
 

@@ -18,6 +18,7 @@ import msgspec
 
 from byline.apis.api import Family
 from byline.gateway.auth.admission import Admission
+from byline.gateway.http1.fields import Travel
 from byline.gateway.http1.request_head import RequestHead
 from byline.gateway.routes import Route
 from byline.identity.identifier import Decision
@@ -107,6 +108,9 @@ class HeadMemory:
         key_id = admission.grant.key_id
         if key_id is None or admission.client_credential is not None or len(block) > MAX_HEAD_BYTES:
             return None
+        # Beside a second credential, which may end before the one that counts.
+        if sum(field.travel == Travel.CREDENTIAL for field in head.fields) > 1:
+            return None
         blanked = _blank(block)
         if blanked is None:
             return None
@@ -136,12 +140,15 @@ class _Blanked(msgspec.Struct, frozen=True, gc=False):
 
 def _blank(block: bytes) -> _Blanked | None:
     """The head without the values that differ from request to request; their names stay in place, so
-    that one more or one less of them makes another head. None for a length that is no plain number.
+    that one more or one less of them makes another head. None where such a value is no plain number
+    or trace: it was never read as strictly as the rest.
     """
     block, length = _take_value(block, b"\r\nContent-Length: ")
     if length is None:
         block, length = _take_value(block, b"\r\ncontent-length: ")
     block, traceparent = _take_value(block, b"\r\ntraceparent: ")
+    if traceparent is not None and not traceparent.replace(b"-", b"").isalnum():
+        return None
     if length is None:
         return _Blanked(block, 0, traceparent)
     if len(length) > MAX_LENGTH_DIGITS or not length.isdigit():

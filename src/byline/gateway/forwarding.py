@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol
@@ -16,6 +17,8 @@ from byline.gateway.record import open_record
 from byline.gateway.upstream.dial import DialError
 from byline.gateway.upstream.pool import UpstreamPool
 from byline.usage.record import UsageRecord
+
+log = logging.getLogger(__name__)
 
 
 class StartJournal(Protocol):
@@ -72,6 +75,11 @@ class Forwarder:
             attempt.fail_before_sending(
                 error.error_type, str(error), timed_out=error.error_type == "connect_timeout"
             )
+            return
+        except Exception:  # a client must not wait for ever on what nobody foresaw
+            log.exception("a connection could not be opened")
+            message = f"no connection to {pool.origin.host}"
+            attempt.fail_before_sending("connect_error", message, timed_out=False)
             return
         if attempt.is_over:
             connection.close()

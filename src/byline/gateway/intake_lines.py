@@ -129,6 +129,7 @@ def read_usage(line: bytes, now: float, actor_id: str) -> UsageRecord:
     columns["exchange_id"] = own_id(actor_id, said.exchange_id or said.request_id)
     if len(said.raw_usage) > _MAX_RAW_BYTES:
         raise BadLine(f"raw_usage is longer than {_MAX_RAW_BYTES} bytes")
+    columns["raw_usage"] = msgspec.Raw(bytes(said.raw_usage).decode("utf-8", "replace"))
     for name in _CLAIMS:
         if columns[name] is not None:
             columns[name] = clean_claim(columns[name])

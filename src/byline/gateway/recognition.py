@@ -6,7 +6,7 @@ from byline.gateway.auth.attribution import UserLookup, attribute
 from byline.gateway.callers import MAX_CALLERS_PER_HEAD, Caller
 from byline.gateway.exchange import Exchange
 from byline.gateway.reading import read_request_claims
-from byline.gateway.record import describe
+from byline.gateway.record import MAX_TEXT_CHARS, cut, describe
 from byline.gateway.upstream_head import credential_for, start_upstream_head
 from byline.identity.identifier import decide
 from byline.identity.model import Attribution
@@ -24,7 +24,7 @@ class Recognizer:
     def recognize(self, exchange: Exchange) -> Caller:
         """Raises Refused where our own provider key is missing."""
         known, facts = exchange.known, exchange.required_facts
-        if known is None or facts.client_metadata:
+        if known is None or facts.client_metadata or len(facts.client_identifier or "") > MAX_TEXT_CHARS:
             return self._work_out(exchange)
         caller = known.callers.get(facts.client_identifier)
         if caller is None:
@@ -45,6 +45,6 @@ class Recognizer:
         if decision is not None:
             record.identifier = decision.identifier
             record.identity_action = decision.action
-            record.metadata_user_id = client_value if decision.value is None else decision.value
+            record.metadata_user_id = cut(client_value if decision.value is None else decision.value)
         head_start = start_upstream_head(exchange, credential_line)
         return Caller(attribution, decision, policy.policy == "overwrite", record, head_start)

@@ -12,6 +12,8 @@ from byline.identity.model import Attribution
 from byline.usage.reading import fill_usage
 from byline.usage.record import Outcome, UsageRecord
 
+MAX_TEXT_CHARS = 1024
+
 
 def describe(exchange: Exchange, gateway_id: str) -> UsageRecord:
     """What all requests of this client share; `open_record` makes one request's row of it."""
@@ -42,10 +44,15 @@ def open_record(exchange: Exchange, described: UsageRecord) -> UsageRecord:
     record.parent_span_id = trace.parent_span_id
     record.trace_sampled = trace.sampled
     if exchange.facts is not None:
-        record.model_requested = exchange.facts.model
+        record.model_requested = cut(exchange.facts.model)
         record.streaming = exchange.facts.streaming
-        record.client_metadata_user_id = exchange.facts.client_identifier
+        record.client_metadata_user_id = cut(exchange.facts.client_identifier)
     return record
+
+
+def cut(text: str | None) -> str | None:
+    """A client's text as it goes on a row: bodies may hold megabytes in any field."""
+    return None if text is None else text[:MAX_TEXT_CHARS]
 
 
 def _attribute(record: UsageRecord, attribution: Attribution) -> None:

@@ -5,23 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from byline.budgets.book import Applied
-from byline.budgets.counters import Hold
-from byline.budgets.estimate import Estimate
 
 
 class Reservation:
     """Settled once: by the attempt's end, or released where nothing was sent."""
 
-    __slots__ = ("applied", "estimate", "holds", "reservation_id", "shown", "strips")
+    __slots__ = ("amounts", "applied", "at", "reservation_id", "shown", "strips")
 
     def __init__(
-        self, reservation_id: str, applied: Sequence[Applied], holds: Sequence[Hold], estimate: Estimate
+        self, reservation_id: str, applied: Sequence[Applied], amounts: Sequence[int], at: float
     ) -> None:
         self.reservation_id = reservation_id
         self.applied = applied
-        self.holds = holds
-        self.estimate = estimate
-        self.shown: tuple[float, float] | None = None
-        """How far the fullest money budget is used, and when it begins anew: what the client is told."""
+        self.amounts = amounts
+        self.at = at
+        """Epoch seconds: in whose windows it counts."""
+        self.shown: tuple[float, Applied] | None = None
+        """How far the fullest money budget is used: what the client is told."""
         self.strips = False
         """The upstream's quota headers describe a credential that others use too: not the caller's matter."""

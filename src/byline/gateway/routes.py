@@ -35,6 +35,8 @@ _UNATTRIBUTED = {
     "/batches": "batches carry many requests, each of which would need its own identity",
     "/realtime": "realtime sessions carry no identity that Byline could stamp",
 }
+# The one would send our own credential back to the client, the other is no request for a path.
+_NEVER_SENT = frozenset({"TRACE", "TRACK", "CONNECT"})
 # Segments that another parser would fold into a different path.
 _DEVIOUS = re.compile(r"//|/\.{1,2}(/|$)|%2f|%2e|%5c|\\", re.IGNORECASE)
 
@@ -76,6 +78,8 @@ class Routes:
         if provider is None or _DEVIOUS.search(head.line.path):
             return None
         method = head.line.method.decode("ascii")
+        if method in _NEVER_SENT:
+            return None
         name = _PATHS.get((provider.family, method, rest))
         if name is None and method == "GET" and _MODEL_PATH.fullmatch(rest):
             name = "models"

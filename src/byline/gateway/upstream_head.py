@@ -6,17 +6,23 @@ and identity headers never do.
 
 from __future__ import annotations
 
+from byline.gateway.auth.credentials import holds_byline_key
 from byline.gateway.exchange import Exchange
 from byline.gateway.http1.fields import Travel
 from byline.gateway.http1.request_head import RequestHead
 from byline.gateway.provider import CLIENT_CREDENTIAL, Provider
+from byline.gateway.refusals import Refused
 from byline.gateway.routes import Route
 from byline.identity.model import Actor
 
 
 def start_upstream_head(exchange: Exchange, credential_line: bytes) -> bytes:
-    """All lines that are the same for every request of this client."""
+    """All lines that are the same for every request of this client. Raises Refused."""
     head, route = exchange.head, exchange.required_route
+    if holds_byline_key(head.line.target):
+        raise Refused(
+            400, "invalid_request", "a Byline key stands in the request's path or query: send it in a header"
+        )
     lines = [
         _request_line(head, route),
         b"Host: " + route.provider.pool.origin.authority.encode("ascii"),
@@ -60,4 +66,8 @@ def _travelling(head: RequestHead, provider: Provider, own_credential: bool) -> 
     if own_credential or provider.forward_organization:
         allowed.add(Travel.OWN_CREDENTIAL_ONLY)
     hop_by_hop = head.connection_options
-    return [field.line for field in head.fields if field.travel in allowed and field.name not in hop_by_hop]
+    return [
+        field.line
+        for field in head.fields
+        if field.travel in allowed and field.name not in hop_by_hop and not holds_byline_key(field.line)
+    ]

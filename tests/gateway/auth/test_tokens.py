@@ -298,3 +298,11 @@ def test_it_tells_its_issuers_tokens_from_others(ec_signer, issuer, clock):
 def test_rules_that_would_let_in_anybody_are_refused(fields, text):
     with pytest.raises(ValueError, match=text):
         TokenRules(**{"issuer": ISSUER, "audience": AUDIENCE, **fields})
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_endless_nesting_is_no_token(verify, part):
+    nested = base64.urlsafe_b64encode(b'{"a":' + b"[" * 5500).rstrip(b"=")
+    parts = [base64.urlsafe_b64encode(b'{"alg":"ES256"}').rstrip(b"="), b"e30", b"e30"]
+    parts[part] = nested
+    assert_refused(verify(b".".join(parts)), "invalid_token")

@@ -90,7 +90,7 @@ class TokenSource:
         """The token says it is from our issuer, verified or not: it must not travel on."""
         try:
             claims = self._decoder.decode(token, options={"verify_signature": False})
-        except jwt.PyJWTError:
+        except (jwt.PyJWTError, RecursionError):
             return False
         return claims.get("iss") == self._rules.issuer
 
@@ -104,7 +104,7 @@ class TokenSource:
     def _header(self, token: bytes) -> Mapping[str, Any] | Refusal:
         try:
             header = jwt.get_unverified_header(token)
-        except jwt.PyJWTError:
+        except (jwt.PyJWTError, RecursionError):
             return _invalid("it is not well-formed")
         if header.get("alg") not in self._rules.algorithms:
             return _invalid("its signature algorithm is not accepted here")

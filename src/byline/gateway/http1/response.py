@@ -11,6 +11,7 @@ import httptools
 from byline.gateway.http1.response_head import AnswerFramingError, ResponseHead, read_response_head
 
 MAX_HEAD_BYTES = 262_144
+MAX_INTERIM = 64
 _BODYLESS = frozenset({204, 304})
 _CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 
@@ -38,6 +39,7 @@ class ResponseReader:
         self._listener = listener
         self._expects = _Expects.NOTHING
         self._to_head_request = False
+        self._interim = 0
         self._partial = b""
         self._left = 0
         self._chunks: _ChunkReader | None = None
@@ -46,6 +48,7 @@ class ResponseReader:
 
     def expect(self, *, to_head_request: bool = False) -> None:
         self._expects = _Expects.HEAD
+        self._interim = 0
         self._to_head_request = to_head_request
 
     @property
@@ -72,27 +75,29 @@ class ResponseReader:
 
     def _take_head(self, data: bytes) -> bytes:
         """Returns what follows the head."""
-        end = data.find(b"\r\n\r\n")
-        if end < 0:
-            if len(data) > MAX_HEAD_BYTES or b"\n" in data.replace(b"\r\n", b""):
-                raise AnswerFramingError("malformed answer")
-            self._partial = data
-            return b""
         self._partial = b""
-        head = read_response_head(data[:end])
-        rest = data[end + 4 :]
-        if head.status >= 200:
-            self._begin_body(head)
-        elif head.status == 101:
-            raise AnswerFramingError("a switch of protocols nobody asked for")
-        elif rest:
-            return self._take_head(rest)
-        return rest
+        while (end := data.find(b"\r\n\r\n")) >= 0:
+            head = read_response_head(data[:end])
+            data = data[end + 4 :]
+            if head.status >= 200:
+                self._begin_body(head)
+                return data
+            self._interim += 1
+            if head.status == 101 or self._interim > MAX_INTERIM:
+                raise AnswerFramingError(
+                    "a switch of protocols nobody asked for, or no end of interim answers"
+                )
+        if len(data) > MAX_HEAD_BYTES or b"\n" in data.replace(b"\r\n", b""):
+            raise AnswerFramingError("malformed answer")
+        self._partial = data
+        return b""
 
     def _begin_body(self, head: ResponseHead) -> None:
-        if self._to_head_request or head.status in _BODYLESS:
+        if head.status in _BODYLESS:
             head.chunked, head.content_length = False, 0
-        if head.chunked:
+        if self._to_head_request:  # its length is what a GET would bring
+            self._expects, self._left = _Expects.SIZED_BODY, 0
+        elif head.chunked:
             self._expects = _Expects.CHUNKED_BODY
             self._chunks = _ChunkReader(self._listener)
         elif head.content_length is None:

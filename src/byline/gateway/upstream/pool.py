@@ -6,7 +6,7 @@ import ssl
 from collections import deque
 
 from byline.gateway.upstream.connection import Clock, Timeouts, UpstreamConnection
-from byline.gateway.upstream.dial import dial
+from byline.gateway.upstream.dial import DialError, dial
 from byline.gateway.upstream.origin import Origin, Proxy
 
 
@@ -47,6 +47,8 @@ class UpstreamPool:
         connection = await dial(
             self._new, self.origin, tls=self._tls, proxy=self.proxy, timeout_s=self._timeouts.connect_s
         )
+        if not connection.is_idle:
+            raise DialError("connect_error", f"{self.origin.host} closed the connection at once")
         self._all.add(connection)
         return connection
 
