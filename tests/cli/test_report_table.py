@@ -90,3 +90,24 @@ def test_durations_have_one_fitting_unit(milliseconds: float, text: str) -> None
 )
 def test_cells_read_as_what_they_are(name: str, value: object, text: str) -> None:
     assert cell(name, value, ZoneInfo("Europe/Berlin")) == text
+
+
+def test_a_narrow_terminal_keeps_who_it_was_and_is_told_what_it_does_without(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from rich.console import Console
+
+    from byline.cli import report_table
+
+    monkeypatch.setattr(report_table, "console", lambda: Console(width=60, highlight=False))
+    table = Table(
+        columns=("user", "model", "request_id", "cost_usd"),
+        rows=[("nadia", "claude-sonnet-4-6", "01a20010-5279-7d88-bc6c-6432384bd846", Decimal("0.0322"))],
+    )
+    wide = Table(columns=(*table.columns, "email", "source"), rows=[(*table.rows[0], None, "x" * 40)])
+    report_table.show(wide)
+    printed = capsys.readouterr()
+    assert "nadia" in printed.out
+    assert "01a20010" not in printed.out
+    assert max(map(len, printed.out.splitlines())) <= 60
+    assert "Left out for want of width: request id" in printed.err

@@ -116,6 +116,6 @@ def _csv_cell(value: Any) -> Any:
 
 def _write_table(table: Table, title: str | None) -> None:
     # Rich takes a while to load, and a program that reads JSON needs none of it.
-    from byline.cli.report_table import console, rendered
+    from byline.cli.report_table import show
 
-    console().print(rendered(table, title=title))
+    show(table, title=title)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
-from byline.cli.output import UNWRAPPED_WIDTH, printable
+from byline.cli.output import UNWRAPPED_WIDTH, note, printable
 from byline.usage.ledger import Table
 
 if TYPE_CHECKING:
@@ -31,8 +31,25 @@ _HEADINGS: Final = {
     "ttft_ms": "first byte",
     "throttled": "429s",
     "throttled_before": "429s before",
+    "input_per_mtok": "input",
+    "cache_read_per_mtok": "cache read",
+    "cache_write_5m_per_mtok": "5m write",
+    "cache_write_1h_per_mtok": "1h write",
+    "output_per_mtok": "output",
+    "web_search_per_1k": "1k searches",
 }
 _UNBOUNDED: Final = 100_000
+_LEAST_TEXT: Final = 12
+"""Text is folded to no less than this, and columns are left out instead."""
+_GAP: Final = 3
+_EXPENDABLE: Final = (
+    "request_id", "replaced_by", "source", "owner_email", "owner_team", "email", "ttft_ms", "created_at",
+    "duration_ms", "cache_write_tokens", "cache_read_tokens", "requests_before", "tokens_before", "may_claim",
+    "last_used_at", "web_search_per_1k", "http_status", "rejected", "output_tokens", "input_tokens",
+    "cache_write_1h_per_mtok",
+)  # fmt: skip
+"""What a narrow terminal does without, in this order, after such of these columns as hold nothing."""
+_EXPENDABLE_IF_EMPTY: Final = (*_EXPENDABLE, "above_tokens")
 _CODES: Final = ("http_status",)
 """Numbers that are names: not grouped, not summed."""
 
@@ -44,14 +61,42 @@ def console() -> Console:
 
 
 def show(table: Table, **options: Unpack[Options]) -> None:
-    """Prints the table; counts are shortened (1.13 G) where the terminal is too narrow for all digits."""
+    """Prints the table; a narrow terminal gets shortened counts (1.13 G), then fewer columns, and is told so."""
     screen = console()
     whole = rendered(table, **options)
     unbounded = screen.options.update(max_width=_UNBOUNDED)
-    if screen.measure(whole, options=unbounded).maximum > screen.width:
-        options["compact"] = True
-        whole = rendered(table, **options)
-    screen.print(whole)
+    if screen.measure(whole, options=unbounded).maximum <= screen.width:
+        screen.print(whole)
+        return
+    options["compact"] = True
+    narrow = _narrowed(table, screen.width, options)
+    screen.print(rendered(narrow, **options))
+    if left_out := [_heading(name) for name in table.columns if name not in narrow.columns]:
+        note(f"Left out for want of width: {', '.join(left_out)}.")
+
+
+def _narrowed(table: Table, width: int, options: Options) -> Table:
+    """The table without as many expendable columns as it takes to fit."""
+    empty = [name for name, *cells in _by_column(table) if all(cell is None for cell in cells)]
+    for name in [name for name in empty if name in _EXPENDABLE_IF_EMPTY] + list(_EXPENDABLE):
+        if _least_width(rendered(table, **options)) <= width:
+            break
+        table = _without(table, name)
+    return table
+
+
+def _by_column(table: Table) -> list[tuple[Any, ...]]:
+    return list(zip(table.columns, *table.rows, strict=True))
+
+
+def _without(table: Table, name: str) -> Table:
+    kept = [index for index, column in enumerate(table.columns) if column != name]
+    rows = [tuple(row[index] for index in kept) for row in table.rows]
+    return Table(columns=tuple(table.columns[index] for index in kept), rows=rows)
+
+
+def _least_width(shown: RichTable) -> int:
+    return sum(column.min_width or 0 for column in shown.columns) + _GAP * (len(shown.columns) - 1)
 
 
 class Options(TypedDict, total=False):
@@ -82,15 +127,19 @@ def rendered(
         box=SIMPLE, title=title, title_justify="left", title_style="bold", pad_edge=False, show_edge=False
     )
     shown.show_footer = bool(totals) and len(table.rows) > 1
-    names = {**_HEADINGS, **(headings or {})}
+    names = headings or {}
     columns: list[list[str]] = []
     for index, name in enumerate(table.columns):
         values = [row[index] for row in table.rows]
         numeric = _is_numeric(values) or name in totals
-        columns.append(_cells(name, values[:at_most], zone, compact=compact))
+        cells = _cells(name, values[:at_most], zone, compact=compact)
+        columns.append(cells)
+        heading = names.get(name, _heading(name))
+        footer = _footer(index, name, values, totals, compact=compact)
         shown.add_column(
-            names.get(name, name.replace("_", " ")),
-            Text(_footer(index, name, values, totals, compact=compact), style="bold"),
+            heading,
+            Text(footer, style="bold"),
+            min_width=_column_width(heading, [*cells, footer], numeric=numeric),
             justify="right" if numeric else "left",
             overflow="fold",
             no_wrap=numeric,
@@ -98,6 +147,19 @@ def rendered(
     for cells in zip(*columns, strict=True):
         shown.add_row(*(Text(cell) for cell in cells))
     return shown
+
+
+def _heading(name: str) -> str:
+    return _HEADINGS.get(name, name.replace("_", " "))
+
+
+def _column_width(heading: str, cells: Sequence[str], *, numeric: bool) -> int:
+    from rich.cells import cell_len
+
+    longest = max(map(cell_len, cells), default=0)
+    if numeric:
+        return max(cell_len(heading), longest)
+    return min(max(cell_len(heading), longest), _LEAST_TEXT)
 
 
 def _footer(index: int, name: str, values: Sequence[Any], totals: Collection[str], *, compact: bool) -> str:
