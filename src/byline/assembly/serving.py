@@ -12,6 +12,7 @@ from pathlib import Path
 from byline.assembly.authentication import build_authenticator
 from byline.assembly.budgets import check_budgets
 from byline.assembly.data_dir import DataDir, open_data_dir
+from byline.assembly.flags import following_log_level
 from byline.assembly.gateway import run_worker
 from byline.assembly.ledger import run_ledger
 from byline.assembly.logs import set_up_logging
@@ -63,7 +64,8 @@ def run_part(part: str, settings: Settings, environ: MutableMapping[str, str]) -
     supervised = Supervised.attach(environ)
     set_up_logging(settings, part)
     if part == LEDGER:
-        run_ledger(settings, ready=supervised.ready)
+        with following_log_level(settings, environ, open_data_dir(settings)):
+            run_ledger(settings, ready=supervised.ready)
         return
     with _listener(settings) as listener:
         number = int(part.removeprefix(WORKER))
