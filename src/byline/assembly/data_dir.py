@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
 
-from byline.settings import Settings
+from byline.settings import Settings, SettingsError
 
 
 class DataDir(msgspec.Struct, frozen=True):
@@ -41,5 +42,13 @@ class DataDir(msgspec.Struct, frozen=True):
 
 def open_data_dir(settings: Settings) -> DataDir:
     """Made if absent, for its owner alone: it holds key hashes and who used what."""
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return DataDir(settings.data_dir.resolve())
+    root = settings.data_dir.resolve()
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"data_dir {root} can't be made: {error.strerror}; set data_dir to a directory of your own"
+        ) from error
+    if not os.access(root, os.R_OK | os.W_OK | os.X_OK):
+        raise SettingsError(f"data_dir {root} can't be read and written by this user: mend its permissions")
+    return DataDir(root)
