@@ -28,5 +28,7 @@ def backup(
     with reading(config) as (ledger, settings), progress("Copying the ledger") as advanced:
         backup_control(settings, directory)
         ledger.backup(directory.absolute() / "ledger.duckdb", advanced)
+    from rich.filesize import decimal
+
     size = sum(file.stat().st_size for file in directory.iterdir())
-    note(f"Copied {size / 1e6:,.1f} MB to {directory}.")
+    note(f"Copied {decimal(size)} to {directory}.")

@@ -53,7 +53,9 @@ def export(
     with reading(config) as (ledger, _), progress(f"Writing {file.name}") as advanced:
         written = ledger.export(query, advanced)
         shutil.move(written, file)
-    note(f"Wrote {file} ({file.stat().st_size / 1e6:,.1f} MB).")
+    from rich.filesize import decimal
+
+    note(f"Wrote {file} ({decimal(file.stat().st_size)}).")
 
 
 def _by_ending(file: Path) -> ExportFormat:

@@ -115,7 +115,12 @@ def explain_unserved(path: str) -> Refused:
                 "permission",
                 f"{reason}; the operator may list this path in allow_paths to pass it through",
             )
-    return Refused(404, "not_found", "no API is served at this path; see the gateway's allow_paths setting")
+    return Refused(
+        404,
+        "not_found",
+        "no API is served at this path: an OpenAI base URL ends in /v1, an Anthropic one doesn't; "
+        "an operator may let other paths through with allow_paths",
+    )
 
 
 def _has_anthropic_version(head: RequestHead) -> bool:

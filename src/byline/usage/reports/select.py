@@ -74,7 +74,7 @@ class Select:
 
     def _known_column(self, name: str) -> str:
         if name not in USAGE_COLUMNS or USAGE_COLUMNS[name] == "json":
-            raise QueryError(f"no column {name!r} to filter by")
+            raise QueryError(f"no column {name!r} to filter by; `byline sql 'DESCRIBE api_usage'` lists them")
         return self.column(name)
 
     def plain_dimension(self, name: Dimension) -> str:
