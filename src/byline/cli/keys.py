@@ -70,7 +70,10 @@ def create(
 def list_(config: ConfigOption = None, format: FormatOption = Format.table) -> None:  # noqa: A002
     """All keys, ended ones too, with their last use."""
     with control_database(config) as database:
-        _write(list_keys(database), format)
+        infos = list_keys(database)
+    _write(infos, format)
+    if not infos:
+        note("No keys yet: byline keys create --user NAME")
 
 
 @keys.command()
