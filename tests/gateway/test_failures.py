@@ -13,6 +13,7 @@ from tests.gateway.conftest import Rig, receive_answer, receive_until, request
 from tests.gateway.upstream_script import OK, Captured, answer, hang_up
 
 from byline.apis.meter import AnswerMeter
+from byline.gateway.recognition import Recognizer
 
 STREAM = OK.replace(b"application/json", b"text/event-stream") + b"Transfer-Encoding: chunked\r\n\r\n"
 STREAMING_BODY = b'{"model":"m","stream":true}'
@@ -434,3 +435,18 @@ def test_megabytes_in_a_field_that_rows_keep_are_cut_there_alone(rig: Rig) -> No
     (row,) = rig.rows()
     assert len(json.dumps(row)) < 6000
     assert row["client_metadata_user_id"] == "u" * 1024
+
+
+def test_what_nobody_foresaw_is_a_500_with_a_row_and_nothing_is_sent(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise LookupError("unforeseen")
+
+    monkeypatch.setattr(Recognizer, "recognize", fail)
+    with ask(rig) as client:
+        head, body = receive_answer(client)
+    assert head.startswith(b"HTTP/1.1 500 ")
+    assert b"unforeseen" not in body
+    assert rig.upstream.seen == []
+    assert [(row["outcome"], row["error_type"]) for row in rig.rows()] == [("rejected", "internal")]

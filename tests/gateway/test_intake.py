@@ -165,3 +165,21 @@ def test_compressed_lines_are_taken(rig):
 def test_other_paths_and_methods_are_not_served(rig):
     assert send(rig, b"{}", "/byline/v1/keys")[0] == 404
     assert send(rig, b"", method="GET")[0] == 404
+
+
+@pytest.mark.parametrize("member", [b'"pii_a":"\xff"', b'"z\xff":1'])
+def test_a_line_that_is_no_utf8_is_refused_alone(rig, member):
+    bad = ndjson(event(event_id="bad"))[:-1] + b"," + member + b"}"
+    status, answer = send(rig, ndjson(event(), bad, event(event_id="e2")), "/byline/v1/events")
+    assert (status, answer["accepted"], answer["refused"]) == (200, 2, 1)
+
+
+def test_a_chunked_batch_is_held_to_the_same_size(rig):
+    piece = b"1000\r\n" + b" " * 4096 + b"\r\n"
+    with rig.connect() as connection:
+        connection.sendall(
+            request("/byline/v1/usage", b"", key=rig.key, extra="Transfer-Encoding: chunked\r\n")
+            + piece * 1100
+            + b"0\r\n\r\n"
+        )
+        assert receive_answer(connection)[0].startswith(b"HTTP/1.1 413")

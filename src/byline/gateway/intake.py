@@ -66,10 +66,7 @@ class Intake:
 
     def check(self, head: RequestHead) -> None:
         """Raises Refused for what the head alone tells."""
-        if head.content_length > MAX_BODY_BYTES:
-            raise Refused(
-                413, "too_large", f"more than {MAX_BODY_BYTES} bytes at a time; send smaller batches"
-            )
+        _check_size(head.content_length)
 
     def take(self, exchange: Exchange, body: bytes) -> None:
         """Raises Refused. Answers after this turn of the loop, in which the journal writes."""
@@ -86,6 +83,7 @@ class Intake:
 
     def _lines(self, exchange: Exchange, body: bytes) -> list[bytes]:
         try:
+            _check_size(len(body))  # of a chunked one the head said nothing
             lines = decode_body(body, exchange.head.content_encoding, MAX_BODY_BYTES).splitlines()
         except ProtocolError as error:
             raise Refused(error.status, "invalid_request", str(error)) from None
@@ -139,6 +137,11 @@ def _count(taken: Taken, number: int, line: bytes, append: Callable[[bytes], Non
             taken.errors.append(Complaint(number, str(error)))
     else:
         taken.accepted += 1
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_BODY_BYTES:
+        raise Refused(413, "too_large", f"more than {MAX_BODY_BYTES} bytes at a time; send smaller batches")
 
 
 def _unwritable() -> Refused:

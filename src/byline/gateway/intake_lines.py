@@ -109,6 +109,7 @@ class EventLine(msgspec.Struct, kw_only=True, omit_defaults=True):
 _usage_line = msgspec.json.Decoder(UsageLine)
 _event_line = msgspec.json.Decoder(EventLine)
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_any_value = msgspec.json.Decoder(object)
 _MAX_RAW_BYTES: Final = 16_384
 _CLAIMS: Final = (
     "claimed_user",
@@ -158,16 +159,16 @@ def own_id(actor_id: str, sent: str) -> str:
 
 def _privileged(line: bytes) -> dict[str, object]:
     found: dict[str, object] = {}
-    for name, raw in _members.decode(line).items():
+    for name, raw in _decode(_members, line).items():
         if name.startswith(PRIVILEGED_PREFIX):
-            value: object = msgspec.json.decode(raw)
+            value = _decode(_any_value, raw)
             if not _PRIVILEGED.fullmatch(name) or not isinstance(value, str):
                 raise BadLine(f"columns that begin with {PRIVILEGED_PREFIX} have plain names and hold text")
             found[name] = value[:_MAX_PRIVILEGED_CHARS]
     return found
 
 
-def _decode(decoder: msgspec.json.Decoder[Line], line: bytes) -> Line:
+def _decode(decoder: msgspec.json.Decoder[Line], line: bytes | msgspec.Raw) -> Line:
     try:
         return decoder.decode(line)
     except msgspec.ValidationError as error:

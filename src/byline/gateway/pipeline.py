@@ -11,6 +11,7 @@ Refused; it is answered and recorded in one place, `refuse`.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable
 from typing import Protocol
 
@@ -34,6 +35,8 @@ from byline.gateway.refusals import Refused, kind_of_status
 from byline.gateway.routes import Routes, explain_unserved
 from byline.gateway.stamping import stamp
 from byline.usage.record import UsageRecord
+
+log = logging.getLogger(__name__)
 
 
 class Client(Protocol):
@@ -128,6 +131,9 @@ class Pipeline:
             self._forwarder.forward(exchange)
         except Refused as refusal:
             self.refuse(exchange, refusal)
+        except Exception:
+            log.exception("a request failed inside the gateway")
+            self.refuse(exchange, _failed())
 
     def refuse(self, exchange: Exchange, refusal: Refused) -> None:
         """Answered in the provider's shape; a caller we know leaves a row as well."""
@@ -162,6 +168,9 @@ class Pipeline:
             self._forwarder.forward(exchange)
         except Refused as refusal:
             self.refuse(exchange, refusal)
+        except Exception:
+            log.exception("a request failed inside the gateway")
+            self.refuse(exchange, _failed())
 
     def _open_endpoint(self, exchange: Exchange, endpoint: Endpoint) -> None:
         try:
@@ -211,3 +220,7 @@ class Pipeline:
         record.http_status, record.error_type = refusal.status, refusal.kind
         close_record(record, exchange, None, "rejected")
         self._journal.append_end(record)
+
+
+def _failed() -> Refused:
+    return Refused(500, "internal", "the gateway failed on this request; its log says why")
