@@ -19,35 +19,20 @@ EventValues: TypeAlias = "Mapping[str, SafeValue | PiiTagged]"
 """What is queued: metadata, personal data among it under `_PROTO_` keys."""
 
 PII_PREFIX: Final = "_PROTO_"
-MAX_KEYS: Final = 64
 _MAX_KNOWN: Final = 4096
 _INT64: Final = 2**63
 V = TypeVar("V")
 
-_PASS_AS_THEY_ARE: Final = frozenset({bool, int, float, Verified, type(None)})
+PASS_AS_THEY_ARE: Final = frozenset({bool, int, float, Verified, type(None)})
 KNOWN_NAMES: Final[set[str]] = set()
 """Keys and event names that were found good. Bounded, and a bound on what names could smuggle out."""
 
 
-def is_plainly_safe(values: Mapping[str, object]) -> bool:
-    """Whether all keys are known and all values of the very types that pass; False means: look closer.
-
-    This runs in the program's own thread at every event. The loop beats a set operation over types,
-    which are slow to hash.
-    """
-    for value in values.values():
-        if type(value) not in _PASS_AS_THEY_ARE:
-            return False
-    return KNOWN_NAMES.issuperset(values) and len(values) <= MAX_KEYS
-
-
 def make_safe(values: dict[str, SafeValue | PiiTagged]) -> None:
     """Raises UnsafeMetadata. Numbers of derived types (IntEnum, numpy.float64) become plain ones."""
-    if len(values) > MAX_KEYS:
-        raise UnsafeMetadata(f"{len(values)} keys in one event: at most {MAX_KEYS} are taken")
     for key, value in values.items():
         check_key(key)
-        if type(value) not in _PASS_AS_THEY_ARE:
+        if type(value) not in PASS_AS_THEY_ARE:
             values[key] = _plain_number(key, value)
 
 
