@@ -27,6 +27,8 @@ from byline.usage.ledger import Table
 LIST_COLUMNS: Final = ("feature", "value", "layer", "reason", "variant", "age_s", "description")
 EXPLAIN_COLUMNS: Final = ("feature", "rule", "kind", "outcome", "detail")
 WATCH_COLUMNS: Final = ("at", "feature", "value", "layer")
+_SAVE_WAIT_S: Final = 1.0
+"""For what was fetched to be kept on the disk, before the process ends."""
 _OWN: Final = {flag.name: flag for flag in OWN_FLAGS}
 
 AttributeOption = Annotated[
@@ -201,6 +203,7 @@ def _features(config: Path | None, *, wait: bool = True) -> Generator[tuple[Feat
         yield client, settings
     finally:
         client.close()
+        client.refresher.join(_SAVE_WAIT_S)
 
 
 def _await_fetch(client: FeatureClient, timeout_s: float) -> None:

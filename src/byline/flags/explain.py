@@ -16,11 +16,12 @@ from byline.flags.payload import Payload
 from byline.flags.snapshot import Evaluated, Json
 
 _PROBE: Final = "byline.probe"
+_SHARE: Final = "share of the rollout"
 _ASPECTS: Final[Mapping[str, tuple[str, ...]]] = {
     "prerequisites": ("parentConditions",),
     "condition": ("condition",),
     "namespace or filters": ("filters",),
-    "share of the rollout": (
+    _SHARE: (
         "coverage",
         "range",
         "seed",
@@ -67,15 +68,15 @@ def _step(
         payload, {**rule, "key": rule.get("key") or name, "seed": rule.get("seed") or name}, attributes
     ):
         return RuleStep(label, kind, "matched", rule.get("condition"))
+    hash_by = rule.get("hashAttribute") or "id"
     for aspect, keys in _ASPECTS.items():
+        if aspect == _SHARE and not attributes.get(hash_by) and (kind == "experiment" or _is_split(rule)):
+            return RuleStep(label, kind, f"attribute {hash_by!r} is missing")
         part = {key: rule[key] for key in keys if key in rule}
         if "coverage" in part or "range" in part:
             part.setdefault("seed", name)
         if part and not _passes(payload, {"force": True, **part}, attributes):
             return RuleStep(label, kind, f"{aspect} not met", {key: rule[key] for key in keys if key in rule})
-    hash_by = rule.get("hashAttribute") or "id"
-    if kind == "experiment" and not attributes.get(hash_by):
-        return RuleStep(label, kind, f"attribute {hash_by!r} is missing")
     return RuleStep(label, kind, "not in the experiment" if kind == "experiment" else "no value to give")
 
 
@@ -85,6 +86,10 @@ def _passes(payload: Payload, rule: dict[str, Any], attributes: Mapping[str, Jso
     probe = msgspec.structs.replace(payload, raw=raw)
     found = load_rules().RuleEvaluator(probe).evaluate(_PROBE, attributes)
     return found is not None and found.reason in ("TARGETING_MATCH", "SPLIT")
+
+
+def _is_split(rule: dict[str, Any]) -> bool:
+    return "coverage" in rule or "range" in rule
 
 
 def _not_reached(rule: dict[str, Any], number: int) -> RuleStep:

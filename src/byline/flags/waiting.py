@@ -5,6 +5,10 @@ from __future__ import annotations
 import select
 import socket
 from contextlib import suppress
+from typing import Final
+
+LONGEST_WAIT_S: Final = 3600.0
+"""The kernel takes no infinity, and a look once an hour costs nothing."""
 
 
 class Waiter:
@@ -26,7 +30,7 @@ class Waiter:
         for each in (self._receiver, other):
             if each is not None:
                 poll.register(each, select.POLLIN)
-        poll.poll(max(0, timeout_s) * 1000)
+        poll.poll(min(max(0.0, timeout_s), LONGEST_WAIT_S) * 1000)
         with suppress(BlockingIOError):
             while self._receiver.recv(4096):
                 pass
