@@ -72,3 +72,17 @@ def test_a_body_over_the_limit_is_refused_by_its_sizes_alone() -> None:
 def test_endless_trailers_are_refused() -> None:
     with pytest.raises(ProtocolError):
         decode(b"0\r\n", *[b"X-%d: %s\r\n" % (number, b"y" * 200) for number in range(100)])
+
+
+def test_a_flood_of_tiny_chunks_is_refused() -> None:
+    decoder = ChunkedDecoder(64 * 1024 * 1024)
+    with pytest.raises(ProtocolError, match="too many small chunks"):
+        decoder.feed(b"2\r\nab\r\n" * 5000)
+    assert len(decoder.parts) <= 4096
+
+
+def test_many_chunks_of_an_honest_size_are_taken() -> None:
+    decoder = ChunkedDecoder(64 * 1024 * 1024)
+    decoder.feed((b"40\r\n" + b"a" * 64 + b"\r\n") * 5000 + b"0\r\n\r\n")
+    assert decoder.done
+    assert decoder.size == 64 * 5000

@@ -8,6 +8,9 @@ from byline.gateway.http1.errors import ProtocolError
 
 MAX_SIZE_LINE = 256
 MAX_TRAILER_BYTES = 8192
+MAX_SMALL_CHUNKS = 4096
+MIN_MEAN_CHUNK_BYTES = 64
+"""Held to after so many chunks: each costs as much as a kilobyte of body, in time and in memory."""
 # Sizes are bare hex, or carry an extension that we check for harmless characters and ignore.
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,12})(?:[ \t]*;[\t\x20-\x7e]*)?")
 _TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*")
@@ -26,6 +29,7 @@ class ChunkedDecoder:
         self._left = 0
         """Bytes of the current chunk still to come; -1: its CRLF; -2: the trailers."""
         self._trailer_bytes = 0
+        self._chunks = 0
 
     def feed(self, data: bytes) -> None:
         """Raises ProtocolError(400 or 413)."""
@@ -83,6 +87,9 @@ class ChunkedDecoder:
             raise ProtocolError(400, "malformed chunk size")
         self._left = int(match[1], 16) or -2
         self.size += max(self._left, 0)
+        self._chunks += self._left > 0
+        if self._chunks > MAX_SMALL_CHUNKS and self.size < self._chunks * MIN_MEAN_CHUNK_BYTES:
+            raise ProtocolError(400, "the request body comes in too many small chunks")
         if self.size > self._limit:
             raise ProtocolError(413, f"the request body is larger than {self._limit} bytes")
 

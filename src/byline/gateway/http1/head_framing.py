@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
 from byline.gateway.http1.errors import ProtocolError
-
-_BARE_LINE_FEED = re.compile(rb"(?:^|[^\r])\n")
 
 
 def find_head_end(data: bytes, max_bytes: int) -> int:
@@ -18,6 +14,7 @@ def find_head_end(data: bytes, max_bytes: int) -> int:
     end = data.find(b"\r\n\r\n", 2 if data.startswith(b"\r\n") else 0)
     if end > max_bytes or (end < 0 and len(data) > max_bytes):
         raise ProtocolError(431, f"the request head is longer than {max_bytes} bytes")
-    if end < 0 and _BARE_LINE_FEED.search(data):
+    # Counted, because a slow head is looked at again with each byte: a search took milliseconds.
+    if end < 0 and data.count(b"\n") != data.count(b"\r\n"):
         raise ProtocolError(400, "bare line feed in the request head")
     return end
