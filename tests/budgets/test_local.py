@@ -2,45 +2,77 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from byline.budgets.counters import Hold
+from byline.budgets.counters import Reserved
+from byline.budgets.limits import Period
 from byline.budgets.local import LocalCounters
+from byline.budgets.periods import window_at
 
 NOON = 1_795_262_400.0
-END = NOON + 43_200
+TODAY = window_at("day", NOON)
+END = TODAY.ends_at
 
 
-def money(amount: int, limit: int, *, hard: bool = True, counter: str = "usd", window: str = "today") -> Hold:
-    return Hold(counter, "day", window, END, amount, limit, hard)
+class Limit(NamedTuple):
+    counter: str
+    period: Period | None
+    limit: int
+    is_hard: bool = True
 
 
-def per_minute(amount: int, limit: int, *, hard: bool = True) -> Hold:
-    return Hold("rpm", "minute", "", 0.0, amount, limit, hard)
+class Counters:
+    """Reserves and settles (limit, amount) pairs."""
+
+    def __init__(self) -> None:
+        self.inner = LocalCounters()
+        self.held: dict[str, tuple[list[tuple[Limit, int]], float]] = {}
+
+    def reserve(self, name: str, parts: list[tuple[Limit, int]], now: float) -> Reserved:
+        reserved = self.inner.reserve(
+            name, [limit for limit, _ in parts], [amount for _, amount in parts], now
+        )
+        if reserved.refused is None:
+            self.held[name] = parts, now
+        return reserved
+
+    def settle(self, name: str, actual: list[int]) -> None:
+        parts, at = self.held.pop(name)
+        self.inner.settle(name, [limit for limit, _ in parts], [amount for _, amount in parts], actual, at)
 
 
-def at_once(limit: int) -> Hold:
-    return Hold("concurrency", None, "", 0.0, 1, limit, True)
+def money(amount: int, limit: int, *, hard: bool = True) -> tuple[Limit, int]:
+    return Limit("usd", "day", limit, hard), amount
 
 
-def states(counters: LocalCounters, now: float = NOON) -> dict[str, tuple[int, int]]:
-    return {state.counter: (state.used, state.held) for state in counters.states(now)}
+def per_minute(amount: int, limit: int) -> tuple[Limit, int]:
+    return Limit("rpm", "minute", limit), amount
+
+
+def at_once(limit: int) -> tuple[Limit, int]:
+    return Limit("concurrency", None, limit), 1
+
+
+def states(counters: Counters, now: float = NOON) -> dict[str, tuple[int, int]]:
+    return {state.counter: (state.used, state.held) for state in counters.inner.states(now)}
 
 
 def test_what_is_held_counts_until_it_is_settled() -> None:
-    counters = LocalCounters()
+    counters = Counters()
     hold = money(60, 100)
     assert counters.reserve("one", [hold], NOON).refused is None
     assert counters.reserve("two", [hold], NOON).refused == 0
-    counters.settle("one", [hold], [10], NOON)
+    counters.settle("one", [10])
     assert states(counters) == {"usd": (10, 0)}
     assert counters.reserve("three", [hold], NOON).refused is None
 
 
 def test_a_refusal_holds_nothing_of_the_other_limits() -> None:
-    counters = LocalCounters()
+    counters = Counters()
     counters.reserve("one", [at_once(1)], NOON)
     refused = counters.reserve("two", [money(5, 100), per_minute(1, 10), at_once(1)], NOON)
     assert refused.refused == 2
@@ -49,7 +81,7 @@ def test_a_refusal_holds_nothing_of_the_other_limits() -> None:
 
 
 def test_soft_limits_count_and_do_not_refuse() -> None:
-    counters = LocalCounters()
+    counters = Counters()
     for number in range(3):
         reserved = counters.reserve(str(number), [money(60, 100, hard=False)], NOON)
         assert reserved.refused is None
@@ -57,7 +89,7 @@ def test_soft_limits_count_and_do_not_refuse() -> None:
 
 
 def test_no_two_minutes_worth_pass_at_the_turn_of_a_minute() -> None:
-    counters = LocalCounters()
+    counters = Counters()
     just_before = NOON - 1
     assert [counters.reserve(str(n), [per_minute(1, 10)], just_before).refused for n in range(10)] == [
         None
@@ -67,7 +99,7 @@ def test_no_two_minutes_worth_pass_at_the_turn_of_a_minute() -> None:
 
 
 def test_a_refusal_of_a_minute_says_when_there_is_room() -> None:
-    counters = LocalCounters()
+    counters = Counters()
     counters.reserve("one", [per_minute(4, 10)], NOON)
     counters.reserve("two", [per_minute(6, 10)], NOON + 20)
     refused = counters.reserve("three", [per_minute(5, 10)], NOON + 30)
@@ -77,41 +109,40 @@ def test_a_refusal_of_a_minute_says_when_there_is_room() -> None:
 
 
 def test_settling_corrects_the_second_that_was_reserved_in() -> None:
-    counters = LocalCounters()
+    counters = Counters()
     hold = per_minute(10, 10)
     counters.reserve("one", [hold], NOON)
-    counters.settle("one", [hold], [3], NOON + 5)
+    counters.settle("one", [3])
     assert states(counters, NOON + 59) == {"rpm": (3, 0)}
     assert states(counters, NOON + 60) == {"rpm": (0, 0)}
 
 
 def test_a_new_window_begins_at_nothing_and_old_answers_do_not_burden_it() -> None:
-    counters = LocalCounters()
-    old, new = money(60, 100), money(60, 100, window="tomorrow")
-    counters.reserve("old", [old], NOON)
-    assert counters.reserve("new", [new], END + 1).refused is None
-    counters.settle("old", [old], [99], END + 2)
+    counters = Counters()
+    counters.reserve("old", [money(60, 100)], NOON)
+    assert counters.reserve("new", [money(60, 100)], END + 1).refused is None
+    counters.settle("old", [99])
     assert states(counters, END + 2) == {"usd": (0, 60)}
 
 
 def test_a_seed_is_what_was_used_before_and_only_that() -> None:
-    counters = LocalCounters()
-    counters.seed("usd", "today", 70, END)
-    counters.seed("usd", "today", 70, END)
+    counters = Counters()
+    counters.inner.seed("usd", TODAY, 70)
+    counters.inner.seed("usd", TODAY, 70)
     assert counters.reserve("one", [money(40, 100)], NOON).refused == 0
-    counters.seed_minute("rpm", {int(NOON) - 50: 4, int(NOON) - 5: 5})
+    counters.inner.seed_minute("rpm", {int(NOON) - 50: 4, int(NOON) - 5: 5})
     assert counters.reserve("two", [per_minute(2, 10)], NOON).refused == 0
     assert counters.reserve("two", [per_minute(2, 10)], NOON + 11).refused is None
 
 
 def test_sums_of_what_is_over_are_forgotten() -> None:
-    counters = LocalCounters()
+    counters = Counters()
     holds = [money(5, 100), per_minute(1, 10), at_once(3)]
     counters.reserve("one", holds, NOON)
-    counters.prune(END + 60)
+    counters.inner.prune(END + 60)
     assert states(counters, END + 60)["concurrency"] == (0, 1)
-    counters.settle("one", holds, [5, 1, 0], END + 60)
-    counters.prune(END + 61)
+    counters.settle("one", [5, 1, 0])
+    counters.inner.prune(END + 61)
     assert states(counters, END + 61) == {}
 
 
@@ -119,13 +150,13 @@ def test_sums_of_what_is_over_are_forgotten() -> None:
 def test_a_hard_limit_is_passed_only_by_use_beyond_reservations(
     requests: list[tuple[int, int]], limit: int
 ) -> None:
-    counters = LocalCounters()
+    counters = Counters()
     used = beyond = 0
     for number, (estimate, actual) in enumerate(requests):
         hold = money(estimate, limit)
         if counters.reserve(str(number), [hold], NOON).refused is not None:
             assert used + estimate > limit
             continue
-        counters.settle(str(number), [hold], [actual], NOON)
+        counters.settle(str(number), [actual])
         used, beyond = used + actual, beyond + max(actual - estimate, 0)
     assert used <= limit + beyond

@@ -40,6 +40,14 @@ def ask(
     return int(status.split()[1]), headers, json.loads(answered or b"{}")
 
 
+def known_key(rig: Rig, user: str, **more: str) -> str:
+    """A new key, once the worker has looked for new ones."""
+    key = rig.new_key(user, **more)
+    while ask(rig, b"", "/v1/models", key=key, method="GET")[0] == 401:
+        pass
+    return key
+
+
 def usage(input_tokens: int, output_tokens: int, extra: bytes = b"") -> object:
     body = {"id": "m", "type": "message", "model": "claude-sonnet-4-6", "stop_reason": "end_turn",
             "usage": {"input_tokens": input_tokens, "output_tokens": output_tokens}}  # fmt: skip
@@ -163,10 +171,7 @@ def test_who_has_no_budget_or_brings_the_key_sees_the_upstreams_headers(
 ) -> None:
     rig = make_rig(**budget(usd_per_day=3))
     upstream.scripts = [usage(10, 10, UPSTREAM_QUOTA)]  # type: ignore[list-item]
-    bob = rig.new_key("bob")
-    while (answered := ask(rig, key=bob))[0] == 401:
-        pass  # until the worker has looked for new keys
-    headers = answered[1]
+    _, headers, _ = ask(rig, key=known_key(rig, "bob"))
     assert headers["anthropic-ratelimit-requests-remaining"] == "7"
     _, headers, _ = ask(rig, key="sk-ant-mine", extra=f"x-byline-key: {rig.key}\r\n")
     assert headers["anthropic-ratelimit-requests-remaining"] == "7"
@@ -215,7 +220,7 @@ def test_jobs_and_teams_and_everybody_have_sums_of_their_own(make_rig: MakeRig) 
         "BYLINE_BUDGETS__E__EVERYBODY": "true", "BYLINE_BUDGETS__E__REQUESTS_PER_MINUTE": "4",
     }  # fmt: skip
     rig = make_rig(**env)
-    bob = rig.new_key("bob", team="other")
+    bob = known_key(rig, "bob", team="other")
     asked = [
         ("nightly-1", rig.key),
         ("nightly-1", rig.key),

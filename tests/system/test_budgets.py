@@ -101,7 +101,7 @@ def reservation_of_one() -> int:
     """What the first request of a fresh worker reserves, in millionths of a dollar."""
     prices = BudgetPrices(load(None, {}))
     prices.load()
-    return Estimator(prices.rates_of).estimate("anthropic", MODEL, len(BODY), 2000, money=True).micros
+    return Estimator(prices.rates_of).estimate("anthropic", MODEL, len(BODY), 2000).micros
 
 
 async def _burst(url: str, keys: dict[str, str], count: int) -> Counter[tuple[str, int]]:

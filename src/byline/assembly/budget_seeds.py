@@ -29,9 +29,8 @@ class Seed(NamedTuple):
     """A calendar window's sum."""
 
     counter: str
-    window: str
+    window: CalendarWindow
     used: int
-    ends_at: float
 
 
 class Seeds(NamedTuple):
@@ -129,7 +128,7 @@ def _but(known: Sequence[str]) -> str:
 
 
 def _summed(book: BudgetBook, uses: Iterable[_Use], now: float) -> Seeds:
-    sums: defaultdict[tuple[str, str, float], int] = defaultdict(int)
+    sums: defaultdict[tuple[str, CalendarWindow], int] = defaultdict(int)
     seconds: defaultdict[str, defaultdict[int, int]] = defaultdict(lambda: defaultdict(int))
     for use in uses:
         for applied in book.verdicts(use.caller).applied:
@@ -142,10 +141,8 @@ def _summed(book: BudgetBook, uses: Iterable[_Use], now: float) -> Seeds:
                 continue
             window = window_at(applied.period, now)
             if window.starts_at <= use.at < window.ends_at:
-                sums[applied.counter, window.name, window.ends_at] += amount
-    found = [
-        Seed(counter, window, used, ends_at) for (counter, window, ends_at), used in sums.items() if used
-    ]
+                sums[applied.counter, window] += amount
+    found = [Seed(counter, window, used) for (counter, window), used in sums.items() if used]
     return Seeds(found, {counter: dict(sorted(amounts.items())) for counter, amounts in seconds.items()})
 
 

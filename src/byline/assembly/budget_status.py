@@ -113,7 +113,7 @@ def _from_ledger(settings: Settings, budgets: list[Budget], now: float) -> Itera
     finally:
         ledger.close()
     for seed in seeds.sums:
-        yield CounterState(seed.counter, seed.window, seed.used, 0)
+        yield CounterState(seed.counter, seed.window.name, seed.used, 0)
     for counter, seconds in seeds.seconds.items():
         recent = sum(amount for second, amount in seconds.items() if second > time.time() - 60)
         yield CounterState(counter, "", recent, 0)

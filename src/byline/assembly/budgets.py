@@ -56,10 +56,11 @@ class WorkerBudgets:
         self._file = data_dir.status / f"budgets-worker{number}.json"
         self._updating: asyncio.Task[None] | None = None
         self._seeded: set[tuple[str, str, str]] = set()
+        self._estimator = Estimator(self._prices.rates_of)
         self.gate = BudgetGate(
             local=self.local,
             shared=self.shared,
-            estimator=Estimator(self._prices.rates_of),
+            estimator=self._estimator,
             cost_of=self._prices.cost_of,
             contact_for=_contacts(settings, directory),
             tally=self.tally,
@@ -103,7 +104,7 @@ class WorkerBudgets:
         loop = asyncio.get_running_loop()
         book = BudgetBook(budgets)
         if any(budget.metric == "usd" for budget in budgets) and not self._prices.is_loaded:
-            await loop.run_in_executor(None, self._prices.load)
+            await self._take_prices()
         new = [budget for budget in budgets if budget.identity not in self._seeded]
         if needs_seeds(new):
             seeds = await loop.run_in_executor(None, self._read_seeds, BudgetBook(budgets))
@@ -130,19 +131,25 @@ class WorkerBudgets:
     async def _plant(self, seeds: Seeds) -> None:
         if self.local is not None:
             for seed in seeds.sums:
-                self.local.seed(seed.counter, seed.window, seed.used, seed.ends_at)
+                self.local.seed(seed.counter, seed.window, seed.used)
             for counter, amounts in seeds.seconds.items():
                 self.local.seed_minute(counter, amounts)
         elif self.shared is not None:
             try:
-                await self.shared.seed(seeds.sums)
+                await self.shared.seed(
+                    (seed.counter, seed.window.name, seed.used, seed.window.ends_at) for seed in seeds.sums
+                )
             except CountersUnavailable as error:
                 log.warning("the counter store could not be told what is used: %s", error)
 
     def _refresh_prices(self) -> None:
-        if self._prices.is_loaded:
-            self._prices.forget_rates()
-            asyncio.get_running_loop().run_in_executor(None, self._prices.load)
+        if self._prices.is_loaded and (self._updating is None or self._updating.done()):
+            self._updating = asyncio.ensure_future(self._take_prices())
+
+    async def _take_prices(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(None, self._prices.load)
+        self._prices.forget_rates()
+        self._estimator.refresh_rates()
 
     def _write_states(self) -> None:
         if not self.gate.book:

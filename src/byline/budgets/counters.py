@@ -1,7 +1,8 @@
 """The counter port: reserve all or nothing, then settle with what was really used.
 
-A reservation is a list of holds, each on one sum. A sum refuses only through a hard hold; soft and
-shadow ones are counted all the same, so that their sums are true.
+A reservation is an amount on each of several sums. A sum refuses only through a hard limit; soft and
+shadow ones are counted all the same, so that their sums are true. What was reserved at a time is
+settled in the window of that time, however long the answer took.
 """
 
 from __future__ import annotations
@@ -16,24 +17,24 @@ class CountersUnavailable(RuntimeError):
     """The counter store can't be asked. `str(error)` names no address and no password."""
 
 
-class Hold(NamedTuple):
-    """So much on that sum, until it is settled."""
+class CountedLimit(Protocol):
+    """A limit on one sum."""
 
-    counter: str
-    period: Period | None
-    window: str
-    """Name of the calendar window; empty for a minute that slides and for what is under way."""
-    ends_at: float
-    amount: int
-    limit: int
-    is_hard: bool
+    @property
+    def counter(self) -> str: ...
+    @property
+    def period(self) -> Period | None: ...
+    @property
+    def limit(self) -> int: ...
+    @property
+    def is_hard(self) -> bool: ...
 
 
 class Reserved(NamedTuple):
-    """What came of it: `used_before` are the sums without these holds, in their order."""
+    """What came of it: `used_before` are the sums without this reservation, in their order."""
 
     refused: int | None
-    """Which hold found no room."""
+    """Which limit had no room; `used_before` is then its sum alone."""
     used_before: Sequence[int]
     retry_after_s: float = 0.0
     """For a sliding minute, when there will be room; 0 where the calendar tells."""
@@ -49,17 +50,38 @@ class CounterState(NamedTuple):
 
 
 class LocalStore(Protocol):
-    def reserve(self, reservation: str, holds: Sequence[Hold], now: float) -> Reserved: ...
-    def settle(self, reservation: str, holds: Sequence[Hold], actual: Sequence[int], now: float) -> None: ...
+    def reserve(
+        self, reservation: str, limits: Sequence[CountedLimit], amounts: Sequence[int], now: float
+    ) -> Reserved: ...
+
+    def settle(
+        self,
+        reservation: str,
+        limits: Sequence[CountedLimit],
+        amounts: Sequence[int],
+        actual: Sequence[int],
+        at: float,
+    ) -> None:
+        """`at`: when it was reserved."""
+        ...
 
 
 class SharedStore(Protocol):
     """The same for several workers and machines; a reservation not renewed in time is given up."""
 
-    def reserve(self, reservation: str, holds: Sequence[Hold], now: float) -> Awaitable[Reserved]:
+    def reserve(
+        self, reservation: str, limits: Sequence[CountedLimit], amounts: Sequence[int], now: float
+    ) -> Awaitable[Reserved]:
         """Raises CountersUnavailable."""
         ...
 
-    def settle(self, reservation: str, holds: Sequence[Hold], actual: Sequence[int], now: float) -> None:
+    def settle(
+        self,
+        reservation: str,
+        limits: Sequence[CountedLimit],
+        amounts: Sequence[int],
+        actual: Sequence[int],
+        at: float,
+    ) -> None:
         """Returns at once; what can't be delivered is tried again for as long as the lease lasts."""
         ...

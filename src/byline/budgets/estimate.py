@@ -20,8 +20,10 @@ FIRST_TOKENS_PER_BYTE: Final = 0.34
 """English and JSON have about four bytes a token, code about three."""
 FIRST_INPUT_FACTOR: Final = 1.25
 """Input may be written to the prompt cache, which costs a quarter more than plain input."""
-MAX_CONTEXT_TOKENS: Final = 1_000_000
-"""No request has more input than the largest context window; images weigh far less than their bytes."""
+MAX_COUNTED_BYTES: Final = 3_000_000
+"""About a million tokens, the largest context window: what is longer holds images and files, which weigh far
+less than their bytes."""
+LEARNS_ALL_UNTIL: Final = 200
 
 ASSUMED_OUTPUT_TOKENS: Final = 32_000
 _OUTPUT_LIMITS: Final = (
@@ -45,8 +47,6 @@ RatesOf = Callable[[str, str], Rates]
 class Estimate(NamedTuple):
     tokens: int
     micros: int
-    input_tokens: int
-    output_tokens: int
 
 
 class _Share:
@@ -69,34 +69,45 @@ class _Share:
             self.value = self._mean + _DEVIATIONS * self._deviation
 
 
-class _Learnt:
-    __slots__ = ("input_factor", "output", "tokens_per_byte")
+class _Model:
+    """What is learnt of one model at one provider, and the figures that follow from it."""
 
-    def __init__(self) -> None:
+    __slots__ = ("input_factor", "input_micros_per_byte", "output", "rates", "seen", "tokens_per_byte")
+
+    def __init__(self, rates: Rates) -> None:
+        self.rates = rates
+        self.seen = 0
         self.tokens_per_byte = _Share(FIRST_TOKENS_PER_BYTE)
         self.input_factor = _Share(FIRST_INPUT_FACTOR)
         self.output = _Share(1.0)
+        self.input_micros_per_byte = 0.0
+        self.work_out()
+
+    def work_out(self) -> None:
+        self.input_micros_per_byte = self.tokens_per_byte.value * self.rates[0] * self.input_factor.value
 
 
 class Estimator:
     def __init__(self, rates_of: RatesOf) -> None:
         self._rates_of = rates_of
-        self._learnt: dict[str, _Learnt] = {}
+        self._models: dict[tuple[str, str | None], _Model] = {}
 
-    def estimate(
-        self, provider: str, model: str | None, body_bytes: int, max_output: int | None, *, money: bool
-    ) -> Estimate:
-        name = model or ""
-        learnt = self._learnt.get(name) or self._begin(name)
-        input_tokens = min(int(body_bytes * learnt.tokens_per_byte.value) + 1, MAX_CONTEXT_TOKENS)
-        limit = output_limit(name) if max_output is None else max_output
-        output_tokens = min(int(limit * learnt.output.value) + 1, limit)
-        micros = 0
-        if money:
-            input_rate, output_rate = self._rates_of(provider, name)
-            paid_input = input_tokens * input_rate * learnt.input_factor.value
-            micros = int(paid_input + output_tokens * output_rate) + 1
-        return Estimate(input_tokens + output_tokens, micros, input_tokens, output_tokens)
+    def estimate(self, provider: str, model: str | None, body_bytes: int, max_output: int | None) -> Estimate:
+        known = self._models.get((provider, model)) or self._begin(provider, model)
+        limit = output_limit(model or "") if max_output is None else max_output
+        output_tokens = min(int(limit * known.output.value) + 1, limit)
+        body_bytes = min(body_bytes, MAX_COUNTED_BYTES)
+        input_tokens = int(body_bytes * known.tokens_per_byte.value) + 1
+        micros = int(body_bytes * known.input_micros_per_byte + output_tokens * known.rates[1]) + 1
+        return Estimate(input_tokens + output_tokens, micros)
+
+    def wants_to_learn(self, provider: str, model: str | None) -> bool:
+        """At first from each answer, then from one in eight."""
+        known = self._models.get((provider, model))
+        if known is None:
+            return False
+        known.seen += 1
+        return known.seen < LEARNS_ALL_UNTIL or known.seen % 8 == 0
 
     def learn(
         self,
@@ -110,23 +121,29 @@ class Estimator:
         cost_micros: int | None,
     ) -> None:
         """What a whole answer of that model had used in the end."""
-        name = model or ""
-        learnt = self._learnt.get(name)
-        limit = output_limit(name) if max_output is None else max_output
-        if learnt is None or body_bytes <= 0 or limit <= 0:
+        known = self._models.get((provider, model))
+        limit = output_limit(model or "") if max_output is None else max_output
+        if known is None or body_bytes <= 0 or limit <= 0:
             return
-        learnt.tokens_per_byte.learn(input_tokens / body_bytes)
-        learnt.output.learn(min(output_tokens / limit, 1.0))
-        input_rate, output_rate = self._rates_of(provider, name)
+        known.tokens_per_byte.learn(input_tokens / body_bytes)
+        known.output.learn(min(output_tokens / limit, 1.0))
+        input_rate, output_rate = known.rates
         if cost_micros is not None and input_tokens and input_rate:
             paid_input = max(cost_micros - output_tokens * output_rate, 0.0)
-            learnt.input_factor.learn(paid_input / (input_tokens * input_rate))
+            known.input_factor.learn(paid_input / (input_tokens * input_rate))
+        known.work_out()
 
-    def _begin(self, model: str) -> _Learnt:
-        if len(self._learnt) >= MAX_MODELS:
-            self._learnt.clear()
-        learnt = self._learnt[model] = _Learnt()
-        return learnt
+    def refresh_rates(self) -> None:
+        """Prices may have changed: with the day, or with newer data."""
+        for (provider, model), known in self._models.items():
+            known.rates = self._rates_of(provider, model or "")
+            known.work_out()
+
+    def _begin(self, provider: str, model: str | None) -> _Model:
+        if len(self._models) >= MAX_MODELS:
+            self._models.clear()
+        known = self._models[provider, model] = _Model(self._rates_of(provider, model or ""))
+        return known
 
 
 def output_limit(model: str) -> int:

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from byline.budgets import redis_scripts as scripts
-from byline.budgets.counters import CounterState, CountersUnavailable, Hold, Reserved
+from byline.budgets.counters import CountedLimit, CounterState, CountersUnavailable, Reserved
+from byline.budgets.periods import Calendar
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +34,10 @@ class _Call(NamedTuple):
 
 class _Settlement(NamedTuple):
     reservation: str
-    holds: Sequence[Hold]
+    limits: Sequence[CountedLimit]
+    amounts: Sequence[int]
     actual: Sequence[int]
+    at: float
     give_up_at: float
 
 
@@ -55,6 +58,7 @@ class RedisCounters:
         self._lease_s = lease_s
         self._timeout_s = timeout_s
         self._monotonic = monotonic
+        self._calendar = Calendar()
         self._shas: dict[str, str] = {}
         self._calls: list[_Call] = []
         self._sender: asyncio.Task[None] | None = None
@@ -63,27 +67,30 @@ class RedisCounters:
         self.trouble: str | None = None
         """Why the store can't be asked; None while it answers."""
 
-    async def reserve(self, reservation: str, holds: Sequence[Hold], now: float) -> Reserved:
-        arguments: list[str | int] = [self._prefix, reservation, round(self._lease_s * 1000), len(holds)]
-        for hold in holds:
-            limit = hold.limit if hold.is_hard else -1
-            arguments += (
-                hold.counter,
-                hold.period or "",
-                hold.window,
-                hold.amount,
-                limit,
-                _forget_at_ms(hold),
-            )
+    async def reserve(
+        self, reservation: str, limits: Sequence[CountedLimit], amounts: Sequence[int], now: float
+    ) -> Reserved:
+        arguments: list[str | int] = [self._prefix, reservation, round(self._lease_s * 1000), len(limits)]
+        for each, amount in zip(limits, amounts, strict=True):
+            window, forget_at_ms = self._window(each, now)
+            limit = each.limit if each.is_hard else -1
+            arguments += (each.counter, each.period or "", window, amount, limit, forget_at_ms)
         found = await self._ask(scripts.RESERVE, arguments)
         if found[0]:
             return Reserved(found[0] - 1, (found[1],), found[2] / 1000)
         self._active.add(reservation)
         return Reserved(None, found[1:])
 
-    def settle(self, reservation: str, holds: Sequence[Hold], actual: Sequence[int], now: float) -> None:
+    def settle(
+        self,
+        reservation: str,
+        limits: Sequence[CountedLimit],
+        amounts: Sequence[int],
+        actual: Sequence[int],
+        at: float,
+    ) -> None:
         self._active.discard(reservation)
-        settlement = _Settlement(reservation, holds, actual, self._monotonic() + self._lease_s)
+        settlement = _Settlement(reservation, limits, amounts, actual, at, self._monotonic() + self._lease_s)
         self._post(scripts.SETTLE, self._settle_arguments(settlement, repeated=False), settlement)
 
     def renew(self) -> None:
@@ -132,12 +139,19 @@ class RedisCounters:
         return CounterState(counter, window, int(used or 0), int(held or 0))
 
     def _settle_arguments(self, settlement: _Settlement, *, repeated: bool) -> list[str | int]:
-        flat: list[str | int] = [
-            self._prefix, settlement.reservation, int(repeated), len(settlement.holds)
-        ]  # fmt: skip
-        for hold, used in zip(settlement.holds, settlement.actual, strict=True):
-            flat += (hold.counter, hold.period or "", hold.window, hold.amount, used, _forget_at_ms(hold))
+        limits = settlement.limits
+        flat: list[str | int] = [self._prefix, settlement.reservation, int(repeated), len(limits)]
+        for each, amount, used in zip(limits, settlement.amounts, settlement.actual, strict=True):
+            window, forget_at_ms = self._window(each, settlement.at)
+            flat += (each.counter, each.period or "", window, amount, used, forget_at_ms)
         return flat
+
+    def _window(self, each: CountedLimit, at: float) -> tuple[str, int]:
+        """Its name, and when the sum may be forgotten in milliseconds; 0 for sums without a calendar."""
+        if each.period is None or each.period == "minute":
+            return "", 0
+        window = self._calendar.window(each.period, at)
+        return window.name, round((window.ends_at + KEPT_AFTER_END_S) * 1000)
 
     async def _ask(self, script: str, arguments: Sequence[str | int]) -> Any:
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -156,7 +170,8 @@ class RedisCounters:
         while self._calls:
             batch, self._calls = self._calls[:_BATCH], self._calls[_BATCH:]
             try:
-                answers = await asyncio.wait_for(self._send(batch), self._timeout_s)
+                async with asyncio.timeout(self._timeout_s):
+                    answers = await self._send(batch)
             except (TimeoutError, *_errors()) as error:
                 self._fail(batch, _reason(error))
             else:
@@ -228,7 +243,3 @@ def _errors() -> tuple[type[Exception], ...]:
 def _reason(error: Exception) -> str:
     """Without the address, which may carry a password."""
     return type(error).__name__
-
-
-def _forget_at_ms(hold: Hold) -> int:
-    return round((hold.ends_at + KEPT_AFTER_END_S) * 1000) if hold.ends_at else 0

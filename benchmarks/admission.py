@@ -1,0 +1,216 @@
+"""What holding budgets adds to a request: with counters in the worker, and with Redis on this machine.
+
+The local figure is CPU of one core for admission and settlement together, over a caller with a money
+budget, two rates and a concurrency limit. The Redis figure is how long a request waits to be admitted
+at a fixed rate. Exits 1 over the budgets of 10 us and 1 ms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from statistics import median, quantiles
+from types import SimpleNamespace
+from typing import Any, cast
+
+import uvloop
+
+from byline.budgets.book import BudgetBook
+from byline.budgets.counters import LocalStore, SharedStore
+from byline.budgets.estimate import Estimator
+from byline.budgets.limits import Budget
+from byline.budgets.local import LocalCounters
+from byline.budgets.redis_store import RedisCounters
+from byline.gateway.budgets import BudgetGate, BudgetOptions
+from byline.gateway.exchange import Clock, Exchange, Tally
+from byline.identity.model import Actor, Attribution, Claims
+from byline.usage.record import UsageRecord
+
+MOST_LOCAL_US, MOST_REDIS_P99_MS = 10.0, 1.0
+CALLERS = 64
+CLOCK = Clock(wall=time.time, monotonic=time.monotonic)
+PLENTY = 2**52
+BUDGETS = (
+    Budget(scope="user", name="*", kind="usd_per_day", amount=PLENTY),
+    Budget(scope="user", name="*", kind="requests_per_minute", amount=PLENTY),
+    Budget(scope="team", name="core", kind="tokens_per_minute", amount=PLENTY),
+    Budget(scope="all", kind="concurrency", amount=PLENTY),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--requests", type=int, default=100_000)
+    parser.add_argument("--rate", type=float, default=500.0, help="Redis: requests a second")
+    parser.add_argument("--seconds", type=float, default=10.0, help="Redis: how long")
+    arguments = parser.parse_args()
+    good = _report_local(arguments.requests)
+    if shutil.which("redis-server") is None:
+        print("redis   not measured: no redis-server here (apt-get install redis-server)")
+    else:
+        good = _report_redis(arguments.rate, arguments.seconds) and good
+    sys.exit(0 if good else 1)
+
+
+def _report_local(requests: int) -> bool:
+    rounds = sorted(_local_us(requests // 5) for _ in range(5))
+    print(
+        f"local   admission and settlement {median(rounds):6.2f} us of CPU (5 rounds: {rounds[0]:.2f} to {rounds[-1]:.2f})"
+    )
+    return median(rounds) < MOST_LOCAL_US
+
+
+def _report_redis(rate: float, seconds: float) -> bool:
+    waits_ms = uvloop.run(_redis_waits_ms(rate, seconds))
+    cuts = quantiles(waits_ms, n=1000)
+    p50, p99, p999 = cuts[499], cuts[989], cuts[998]
+    print(
+        f"redis   admission waits p50 {p50:.3f} ms, p99 {p99:.3f} ms, p99.9 {p999:.3f} ms at {rate:.0f}/s, {len(waits_ms)} requests"
+    )
+    return p99 < MOST_REDIS_P99_MS
+
+
+def _local_us(requests: int) -> float:
+    gate = _gate(local=LocalCounters())
+    exchanges = [_exchange(number) for number in range(CALLERS)]
+    record = _record()
+    began = time.process_time()
+    for number in range(requests):
+        exchange = exchanges[number % CALLERS]
+        gate.admit(exchange)
+        gate.settle(exchange, record, sent=True)
+    with_budgets = time.process_time() - began
+    return with_budgets / requests * 1e6
+
+
+async def _redis_waits_ms(rate: float, seconds: float) -> list[float]:
+    waits: list[float] = []
+    with _redis() as port:
+        store = RedisCounters(f"redis://127.0.0.1:{port}/0", prefix=uuid.uuid4().hex)
+        gate = _gate(shared=store)
+        record = _record()
+
+        async def one(number: int) -> None:
+            exchange = _exchange(number)
+            began = time.perf_counter()
+            waiting = gate.admit(exchange)
+            assert waiting is not None
+            await waiting
+            waits.append((time.perf_counter() - began) * 1000)
+            gate.settle(exchange, record, sent=True)
+
+        for number in range(100):  # connection and scripts
+            await one(number)
+        waits.clear()
+        await _at_rate(one, rate, seconds)
+        await store.close()
+    return waits
+
+
+async def _at_rate(one: Any, rate: float, seconds: float) -> None:
+    began = time.perf_counter()
+    tasks: list[asyncio.Task[None]] = []
+    for number in range(int(rate * seconds)):
+        await asyncio.sleep(max(began + number / rate - time.perf_counter(), 0))
+        tasks.append(asyncio.ensure_future(one(number)))
+    await asyncio.gather(*tasks)
+
+
+@contextmanager
+def _redis() -> Generator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    with tempfile.TemporaryDirectory() as directory:
+        command = [
+            "redis-server",
+            "--port",
+            str(port),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--dir",
+            directory,
+        ]
+        server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        try:
+            _wait_for(port)
+            yield port
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+def _gate(local: LocalStore | None = None, shared: SharedStore | None = None) -> BudgetGate:
+    gate = BudgetGate(
+        local=local,
+        shared=shared,
+        estimator=Estimator(lambda provider, model: (3.0, 15.0)),
+        cost_of=lambda record: 1234,
+        contact_for=lambda budget, entity: "",
+        tally=Tally(),
+        options=BudgetOptions(),
+    )
+    gate.book = BudgetBook(BUDGETS)
+    return gate
+
+
+def _exchange(number: int) -> Exchange:
+    """Only what admission and settlement look at."""
+    actor = Actor(f"act_{number % CALLERS}", f"user{number % CALLERS}", team="core")
+    attribution = Attribution(
+        actor=actor,
+        subject=actor,
+        job="nightly",
+        claims=Claims(),
+        auth_source="key",
+        key_id=f"key{number % CALLERS}",
+    )
+    route = SimpleNamespace(
+        api=SimpleNamespace(identity_field="metadata.user_id"), provider=SimpleNamespace(name="anthropic")
+    )
+    stand_in = SimpleNamespace(
+        required_route=route,
+        attribution=attribution,
+        required_facts=SimpleNamespace(model="claude-sonnet-4-6", max_output_tokens=4096),
+        clock=CLOCK,
+        exchange_id=str(uuid.uuid4()),
+        body_length=2048,
+        pays_itself=False,
+        family="anthropic",
+        reservation=None,
+    )
+    return cast("Exchange", stand_in)
+
+
+def _record() -> UsageRecord:
+    return UsageRecord(
+        request_id="r", exchange_id="e", started_at=datetime.now(UTC), provider="anthropic", api="messages",
+        outcome="ok", usage_complete=True, input_uncached_tokens=600, input_tokens=600, output_tokens=200,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
