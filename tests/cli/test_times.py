@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import typer
 
-from byline.cli.times import parse_since, parse_span, parse_zone
+from byline.cli.times import parse_since, parse_span, parse_until, parse_zone
 
 NOW = datetime(2026, 3, 8, 12, 0, tzinfo=UTC)
 
@@ -51,3 +51,10 @@ def test_a_span_has_a_unit():
 def test_an_unknown_zone_is_a_usage_error(name):
     with pytest.raises(typer.BadParameter, match="such as UTC"):
         parse_zone(name)
+
+
+def test_a_window_that_ends_before_it_begins_is_refused() -> None:
+    now = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    with pytest.raises(typer.BadParameter, match=r"--until 2h is not after --since 1h"):
+        parse_until("2h", "1h", now)
+    assert parse_until(None, "1h", now) is None

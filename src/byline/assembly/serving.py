@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
@@ -26,6 +27,7 @@ from byline.gateway.supervisor import Supervisor
 from byline.settings import Settings
 from byline.usage.data_lock import lock_for_serving
 
+log = logging.getLogger("byline.serve")
 WORKER = "worker"
 LEDGER = "ledger"
 _STOP_GRACE_S = 5.0
@@ -81,7 +83,12 @@ def _check(settings: Settings, environ: Mapping[str, str], data_dir: DataDir) ->
     with open_control(data_dir.control) as control:
         hash_key = choose_hash_key(settings, environ, control)
     check_budgets(settings, data_dir.control)
-    build_providers(settings, environ, hash_key, time.monotonic)
+    for provider in build_providers(settings, environ, hash_key, time.monotonic):
+        missing = provider.credentials.default.missing_env
+        if missing:
+            log.warning(
+                "no key for %s: set %s, or only callers with their own key are served", provider.name, missing
+            )
     build_authenticator(settings, KeyDirectory(data_dir.control, max_stale_s=settings.keys.max_stale))
 
 

@@ -39,7 +39,7 @@ CLI_INTRODUCTION = """\
 # Commands
 
 Data goes to stdout, progress and warnings to stderr. `--format json` prints one array of objects and nothing
-else. The exit code is 0, 1 when the command failed, 2 when it was called wrongly. Times are ISO 8601 in UTC,
+else; `keys create` and `keys rotate` print one object. The exit code is 0, 1 when the command failed, 2 when it was called wrongly. Times are ISO 8601 in UTC,
 money is a decimal string, counts are integers or null.
 
 Reading commands work while the server runs, through its socket in `data_dir`, and when it doesn't.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, get_args
 
 import msgspec
 import typer
@@ -11,14 +11,17 @@ import typer
 from byline.cli.output import ConfigOption, Format, FormatOption, note, write
 from byline.cli.reading import WhereOption, parse_where, progress, reading
 from byline.cli.report_table import show
-from byline.cli.times import SinceOption, TzOption, UntilOption, parse_since, parse_zone
+from byline.cli.times import SinceOption, TzOption, UntilOption, parse_since, parse_until, parse_zone
 from byline.usage.columns import USAGE_COLUMNS
 from byline.usage.ledger import RequestsQuery, Table
+from byline.usage.record import Outcome
 
 _IN_TABLE: Final = (
     "started_at", "user", "job", "model", "outcome", "http_status", "input_tokens", "output_tokens", "cost_usd",
     "duration_ms", "ttft_ms", "request_id",
 )  # fmt: skip
+
+OUTCOMES: Final[tuple[str, ...]] = get_args(Outcome)
 
 
 def register(app: typer.Typer) -> None:
@@ -48,10 +51,12 @@ def requests(
     format: FormatOption = Format.table,  # noqa: A002 - the option's name
 ) -> None:
     """Single requests, newest first; JSON and CSV hold every column."""
+    if outcome is not None and outcome not in OUTCOMES:
+        raise typer.BadParameter(f"--outcome {outcome}: choose among {', '.join(OUTCOMES)}")
     now, zone = datetime.now(UTC), parse_zone(tz)
     query = RequestsQuery(
         since=parse_since(since, now, zone),
-        until=parse_since(until, now, zone) if until else None,
+        until=parse_until(until, since, now, zone),
         user=user, job=job, session=session, outcome=outcome, identifier=identifier,
         where=parse_where(where),
         limit=limit,

@@ -45,6 +45,16 @@ def _before(now: datetime, text: str) -> datetime:
         raise typer.BadParameter(f"{text!r} reaches before the year 1") from None
 
 
+def parse_until(text: str | None, since: str, now: datetime, zone: tzinfo = UTC) -> datetime | None:
+    """The end of the window that began at `since`. Raises BadParameter where it would be empty."""
+    if not text:
+        return None
+    until = parse_since(text, now, zone)
+    if until <= parse_since(since, now, zone):
+        raise typer.BadParameter(f"--until {text} is not after --since {since}")
+    return until
+
+
 def parse_span(text: str) -> timedelta:
     """`90d` and the like, as for `--expires`."""
     match = _SPAN.fullmatch(text)

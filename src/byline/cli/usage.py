@@ -10,7 +10,7 @@ import typer
 from byline.cli.output import ConfigOption, Format, FormatOption, note, write
 from byline.cli.reading import WhereOption, parse_by, parse_where, progress, reading
 from byline.cli.report_table import show
-from byline.cli.times import SinceOption, TzOption, UntilOption, parse_since, parse_zone
+from byline.cli.times import SinceOption, TzOption, UntilOption, parse_since, parse_until, parse_zone
 from byline.usage.ledger import LedgerReader, Table, UsageQuery
 
 _SUMMED: Final = (
@@ -49,7 +49,7 @@ def usage(
     query = UsageQuery(
         by=parse_by(by),
         since=parse_since(since, now, zone),
-        until=parse_since(until, now, zone) if until else None,
+        until=parse_until(until, since, now, zone),
         timezone=tz,
         where=parse_where(where),
         include_client_credential=client_cost,
