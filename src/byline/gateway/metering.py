@@ -9,6 +9,7 @@ from byline.gateway.http1.response_head import ResponseHead
 from byline.gateway.routes import Route
 
 MAX_DECODED_BYTES = 64 * 1024 * 1024
+_ZSTD_SLICE_BYTES = 256
 
 
 def open_meter(route: Route, head: ResponseHead) -> Meter:
@@ -55,10 +56,16 @@ class _Zstd:
         self._error = zstandard.ZstdError
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
+        # The decoder knows no limit of its own, and four bytes may stand for 128 KB.
+        plain = bytearray()
         try:
-            return self._decoder.decompress(data)[:max_length]
+            for start in range(0, len(data), _ZSTD_SLICE_BYTES):
+                plain += self._decoder.decompress(data[start : start + _ZSTD_SLICE_BYTES])
+                if len(plain) >= max_length:
+                    break
         except self._error as error:
             raise ValueError(str(error)) from None
+        return bytes(plain[:max_length])
 
 
 class _Zlib:
