@@ -188,10 +188,10 @@ def _write_config(config: Path, port: int, console_port: int, upstream_port: int
 def start(config: Path, *, core: int | None = None) -> subprocess.Popen[bytes]:
     placed = [] if core is None else ["taskset", "-c", str(core)]
     command = [*placed, *BYLINE, "serve", "--config", str(config)]
-    log = (config.parent / "serve.log").open("ab")
-    return subprocess.Popen(
-        command, env={**os.environ, CREDENTIAL_VARIABLE: CREDENTIAL}, stdout=log, stderr=log
-    )
+    with (config.parent / LOG).open("ab") as log:
+        return subprocess.Popen(
+            command, env={**os.environ, CREDENTIAL_VARIABLE: CREDENTIAL}, stdout=log, stderr=log
+        )
 
 
 def _is_ready(port: int) -> bool:

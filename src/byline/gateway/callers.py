@@ -25,9 +25,9 @@ from byline.identity.identifier import Decision
 from byline.identity.model import Attribution
 from byline.usage.record import UsageRecord
 
-MAX_HEADS = 4096
+MAX_HEADS = 2048
 MAX_HEAD_BYTES = 8192
-MAX_CALLERS_PER_HEAD = 64
+MAX_CALLERS_PER_HEAD = 16
 MAX_LENGTH_DIGITS = 15
 
 
