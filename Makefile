@@ -43,6 +43,7 @@ docs: $(VENV)/demo.stamp
 # Flags: BENCH_ARGS="--rounds 1 --loads 2KB", CRASH_ARGS=..., OUTAGE_ARGS=...
 bench: $(VENV)/demo.stamp
 	@$(BIN)/python -m benchmarks.data_plane $(BENCH_ARGS)
+	@$(BIN)/python -m benchmarks.admission
 	@$(BIN)/python -m benchmarks.instrument
 
 bench-ledger: $(VENV)/demo.stamp

@@ -32,6 +32,13 @@ if TYPE_CHECKING:
         on_feature_refresh,
     )
     from byline.runtime.instrumenting import instrument, uninstrument
+    from byline.runtime.quota import (
+        on_quota_change,
+        quota_error,
+        quota_notice,
+        quota_snapshot,
+        quota_warning,
+    )
     from byline.runtime.recording import flush_usage, record_usage
 
 __version__ = "0.1.0" if BUILD == "public" else "0.1.0+internal"
@@ -55,6 +62,11 @@ __all__ = [
     "not_code_or_path",
     "observe_answers",
     "on_feature_refresh",
+    "on_quota_change",
+    "quota_error",
+    "quota_notice",
+    "quota_snapshot",
+    "quota_warning",
     "record_usage",
     "uninstrument",
 ]
@@ -78,6 +90,11 @@ _HOMES = {
     "not_code_or_path": "events",
     "observe_answers": "answers",
     "on_feature_refresh": "features",
+    "on_quota_change": "quota",
+    "quota_error": "quota",
+    "quota_notice": "quota",
+    "quota_snapshot": "quota",
+    "quota_warning": "quota",
     "record_usage": "recording",
     "uninstrument": "instrumenting",
 }

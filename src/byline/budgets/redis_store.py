@@ -7,7 +7,6 @@ fail fast; what was to be settled meanwhile is tried again until its lease would
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -30,6 +29,16 @@ class _Call(NamedTuple):
     arguments: Sequence[str | int]
     answer: asyncio.Future[Any] | None
     retry: _Settlement | None = None
+
+
+class _Lane:
+    """Calls that wait for a pipeline. What is asked never waits behind what is only told."""
+
+    __slots__ = ("calls", "sender")
+
+    def __init__(self) -> None:
+        self.calls: list[_Call] = []
+        self.sender: asyncio.Task[None] | None = None
 
 
 class _Settlement(NamedTuple):
@@ -60,8 +69,7 @@ class RedisCounters:
         self._monotonic = monotonic
         self._calendar = Calendar()
         self._shas: dict[str, str] = {}
-        self._calls: list[_Call] = []
-        self._sender: asyncio.Task[None] | None = None
+        self._asked, self._posted = _Lane(), _Lane()
         self._active: set[str] = set()
         self._unsettled: list[_Settlement] = []
         self.trouble: str | None = None
@@ -128,9 +136,9 @@ class RedisCounters:
 
     async def close(self) -> None:
         """Sends what waits to be sent, then hangs up."""
-        if self._sender is not None:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(self._sender), self._timeout_s * 2)
+        for lane in (self._asked, self._posted):
+            if lane.sender is not None:
+                await asyncio.wait([lane.sender], timeout=self._timeout_s * 2)
         await self._client.aclose()
 
     async def _calendar_state(self, key: str) -> CounterState:
@@ -162,13 +170,14 @@ class RedisCounters:
         self._enqueue(_Call(script, arguments, None, retry))
 
     def _enqueue(self, call: _Call) -> None:
-        self._calls.append(call)
-        if self._sender is None or self._sender.done():
-            self._sender = asyncio.get_running_loop().create_task(self._send_all())
+        lane = self._posted if call.answer is None else self._asked
+        lane.calls.append(call)
+        if lane.sender is None or lane.sender.done():
+            lane.sender = asyncio.get_running_loop().create_task(self._send_all(lane))
 
-    async def _send_all(self) -> None:
-        while self._calls:
-            batch, self._calls = self._calls[:_BATCH], self._calls[_BATCH:]
+    async def _send_all(self, lane: _Lane) -> None:
+        while lane.calls:
+            batch, lane.calls = lane.calls[:_BATCH], lane.calls[_BATCH:]
             try:
                 async with asyncio.timeout(self._timeout_s):
                     answers = await self._send(batch)
@@ -200,7 +209,7 @@ class RedisCounters:
 
         if isinstance(error, NoScriptError):  # the server was restarted or its scripts were flushed
             self._shas.clear()
-            self._calls.append(call)
+            self._enqueue(call)
         else:
             self._fail([call], _reason(error))
 

@@ -84,10 +84,3 @@ class QuotaRuntime:
             except Exception:  # noqa: BLE001 - a listener's failure is not the program's
                 self.failed_listeners += 1
 
-
-_runtime = QuotaRuntime()
-observe_quota = _runtime.observe
-quota_snapshot = _runtime.snapshot
-quota_warning = _runtime.warning
-quota_error = _runtime.error
-on_quota_change = _runtime.on_change

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 _GO_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h|d)")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
@@ -71,6 +70,8 @@ def flag(text: str | None) -> bool | None:
 
 
 def _until_http_date(text: str | None, now: float) -> float | None:
+    from email.utils import parsedate_to_datetime  # rarely needed, and slow to load
+
     try:
         return max(0.0, parsedate_to_datetime(text or "").timestamp() - now)
     except (ValueError, TypeError, OverflowError):

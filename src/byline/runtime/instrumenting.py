@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 
 from byline.runtime.httpx_hook import instrument_http_client, is_http_client, uninstrument_http_client
+from byline.runtime.quota import watch_quota
 from byline.runtime.sdk import instrument_client, is_official_client, uninstrument_client
 
 Client = TypeVar("Client")
@@ -22,6 +23,7 @@ def instrument(client: Client) -> Client:
     changed in place and returned. Doing it twice is the same as once; `uninstrument` undoes it.
     """
     _each(client, instrument_client, instrument_http_client)
+    watch_quota()
     return client
 
 
