@@ -12,6 +12,7 @@ import pytest
 from tests.gateway.conftest import Rig, receive_answer, receive_until, request
 from tests.gateway.upstream_script import OK, Captured, answer, hang_up
 
+from byline.apis import messages
 from byline.apis.meter import AnswerMeter
 from byline.gateway.recognition import Recognizer
 
@@ -405,14 +406,23 @@ def test_a_few_interim_answers_are_passed_over(rig: Rig) -> None:
         assert receive_answer(client)[0].startswith(b"HTTP/1.1 200 ")
 
 
-@pytest.mark.parametrize("broken", ["feed", "finish", "reading"])
+@pytest.mark.parametrize(
+    ("meter", "broken", "head"),
+    [
+        (AnswerMeter, "feed", OK + b"Content-Encoding: identity\r\n"),
+        (AnswerMeter, "finish", OK + b"Content-Encoding: identity\r\n"),
+        (AnswerMeter, "reading", OK + b"Content-Encoding: identity\r\n"),
+        (messages, "read_answer", OK),
+    ],
+)
 def test_a_meter_that_fails_costs_neither_the_answer_nor_the_row(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch, broken: str
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, meter: object, broken: str, head: bytes
 ) -> None:
     def fail(*_: object) -> None:
         raise ValueError("unforeseen")
 
-    monkeypatch.setattr(AnswerMeter, broken, fail)
+    monkeypatch.setattr(meter, broken, fail)
+    rig.upstream.scripts = [answer(head=head)]
     with ask(rig) as client:
         assert receive_answer(client)[0].startswith(b"HTTP/1.1 200 ")
     (row,) = rig.rows()

@@ -127,6 +127,8 @@ class Api(Protocol):
     name: ApiName
     identity_field: str
     """For messages and errors: `metadata.user_id`, `user`, `safety_identifier`."""
+    acts_on: frozenset[str]
+    """The top-level members of a body that make a difference to `read_request` and `stamp`; no other does."""
 
     def read_request(self, body: Buffer) -> RequestFacts:
         """Raises BodyError."""
@@ -144,3 +146,6 @@ class Api(Protocol):
         ...
 
     def meter(self, *, streaming: bool) -> Meter: ...
+    def read_answer(self, body: bytes) -> Reading:
+        """What the meter of a blocking answer says of a body that came in one piece."""
+        ...

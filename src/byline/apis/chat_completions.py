@@ -6,7 +6,7 @@ from copy import copy
 
 from byline.apis import openai_usage, request, stamping, values
 from byline.apis.api import ApiName, Buffer, Meter, Reading, RequestFacts, Stamped
-from byline.apis.meter import AnswerMeter
+from byline.apis.meter import AnswerMeter, read_whole
 from byline.apis.usage_event_filter import UsageEventFilter
 from byline.apis.values import Members
 
@@ -32,6 +32,7 @@ _LAYOUT = request.BodyLayout(
         }
     ),
 )
+acts_on = _LAYOUT.acts_on
 _OPENING_EVENTS = 4
 """Azure and others send chunks without id or model first; later ones repeat what is known."""
 _DONE_WITHIN = 32
@@ -58,6 +59,10 @@ def stamp(
 
 def meter(*, streaming: bool) -> Meter:
     return AnswerMeter(_ChunkReader(), streaming=streaming)
+
+
+def read_answer(body: bytes) -> Reading:
+    return read_whole(meter(streaming=False), body)
 
 
 class _ChunkReader:

@@ -8,8 +8,9 @@ import msgspec
 
 from byline.apis import anthropic_usage, request, stamping, values
 from byline.apis.api import ApiName, Buffer, Meter, Reading, RequestFacts, Stamped
-from byline.apis.meter import AnswerMeter
+from byline.apis.meter import AnswerMeter, read_whole
 from byline.apis.values import Members
+from byline.wire.compact import CompactReader
 
 name: ApiName = "messages"
 identity_field = "metadata.user_id"
@@ -22,6 +23,7 @@ _LAYOUT = request.BodyLayout(
     output_limits=("max_tokens",),
     read_once=frozenset({"model", "stream", "stream_options", "metadata", "max_tokens"}),
 )
+acts_on = _LAYOUT.acts_on
 
 
 def read_request(body: Buffer) -> RequestFacts:
@@ -46,6 +48,10 @@ def meter(*, streaming: bool) -> Meter:
     return AnswerMeter(_MessageReader(), streaming=streaming)
 
 
+def read_answer(body: bytes) -> Reading:
+    return _read_documented(body) or read_whole(meter(streaming=False), body)
+
+
 class _Message(msgspec.Struct, gc=False):
     """The members of a whole answer that matter; the content is passed over unread."""
 
@@ -57,6 +63,32 @@ class _Message(msgspec.Struct, gc=False):
 
 
 _message = msgspec.json.Decoder(_Message)
+_usages = CompactReader(())
+
+
+def _read_documented(body: bytes) -> Reading | None:
+    """A whole answer all of whose members are as documented; None for any other."""
+    if not body.startswith(b"{"):
+        return None
+    try:
+        message = _message.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    # Copied, because a raw value keeps the whole body alive.
+    usage = bytes(message.usage)
+    if usage.find(b"null") >= 0 or _usages.read(usage) is None:
+        return None
+    error_type = None if message.error is _ABSENT else values.error_type(message.error)
+    reading = Reading(
+        complete=True,
+        response_id=message.id,
+        model_reported=message.model,
+        finish_reason=message.stop_reason,
+        error_type=error_type,
+        raw_usage=values.bounded(usage),
+    )
+    anthropic_usage.apply_usage(usage, reading)
+    return reading
 
 
 class _MessageReader:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from byline.apis.api import Buffer, Reading
+from byline.apis.api import Buffer, Meter, Reading
 from byline.wire.sse import MAX_EVENT_BYTES, SseFramer, parse_event, with_lf
 
 _EVENT_OPENINGS = (b"d", b"e", b":")
@@ -112,6 +112,12 @@ class AnswerMeter:
         for event in with_lf(events).split(b"\n\n"):
             if event and self._reader.wants(event):
                 self._reader.read_event(*parse_event(event))
+
+
+def read_whole(meter: Meter, body: bytes) -> Reading:
+    meter.feed(body)
+    meter.finish()
+    return meter.reading()
 
 
 def _is_stream(opening: bytes, expected: bool) -> bool:

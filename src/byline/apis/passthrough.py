@@ -8,7 +8,7 @@ import msgspec
 
 from byline.apis import values
 from byline.apis.api import ApiName, Buffer, Meter, Reading, RequestFacts, Stamped
-from byline.apis.meter import AnswerMeter
+from byline.apis.meter import AnswerMeter, read_whole
 
 _MAX_ERROR_BYTES = 256 * 1024
 """Answers of other calls may be files; their errors are small."""
@@ -32,6 +32,7 @@ class Passthrough:
     """An Api without an identity field. `read_request` never raises."""
 
     identity_field: str = ""
+    acts_on: frozenset[str] = frozenset()
 
     def __init__(self, name: ApiName, *, names_model: bool = False) -> None:
         self.name: ApiName = name
@@ -60,6 +61,9 @@ class Passthrough:
     def meter(self, *, streaming: bool) -> Meter:
         limit = _MAX_ERROR_BYTES
         return AnswerMeter(_ErrorReader(), streaming=streaming, max_event_bytes=limit, max_body_bytes=limit)
+
+    def read_answer(self, body: bytes) -> Reading:
+        return read_whole(self.meter(streaming=False), body)
 
 
 class _ErrorReader:

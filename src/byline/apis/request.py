@@ -36,6 +36,13 @@ class BodyLayout(msgspec.Struct, frozen=True):
     read_once: frozenset[str] = frozenset()
     """Top-level names that Byline acts on: repeated, they could be read two ways."""
 
+    @property
+    def acts_on(self) -> frozenset[str]:
+        """Every top-level name that `scan` and stamping look for."""
+        named = {"model", "stream", "stream_options", "background", "client_metadata", self.identity}
+        named |= {name for name in (self.parent, self.other_identity) if name}
+        return self.read_once | named | set(self.output_limits)
+
 
 class RequestScan(msgspec.Struct, frozen=True, kw_only=True):
     """The facts of one body, and what stamping needs of it."""

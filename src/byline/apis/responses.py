@@ -6,7 +6,7 @@ from copy import copy
 
 from byline.apis import openai_usage, request, stamping, values
 from byline.apis.api import ApiName, Buffer, Meter, Reading, RequestFacts, Stamped
-from byline.apis.meter import AnswerMeter
+from byline.apis.meter import AnswerMeter, read_whole
 from byline.apis.values import Members
 
 name: ApiName = "responses"
@@ -23,6 +23,7 @@ _LAYOUT = request.BodyLayout(
     ),
 )
 _CLOSING = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
+acts_on = _LAYOUT.acts_on
 
 
 def read_request(body: Buffer) -> RequestFacts:
@@ -45,6 +46,10 @@ def stamp(
 
 def meter(*, streaming: bool) -> Meter:
     return AnswerMeter(_ResponseReader(), streaming=streaming)
+
+
+def read_answer(body: bytes) -> Reading:
+    return read_whole(meter(streaming=False), body)
 
 
 class _ResponseReader:

@@ -106,23 +106,37 @@ class Attempt:
 
     # the upstream's side
 
+    def on_whole_answer(self, head: ResponseHead, body: bytes) -> None:
+        """Nothing to wait for: metered without a Meter, sent with one write."""
+        exchange, reply = self._exchange, self._exchange.reply
+        plain = body.startswith(b"{") and b"content-encoding" not in head.read
+        if reply is None or exchange.hides_usage or not plain:
+            self.on_answer_head(head)
+            self.on_answer_body(body)
+            self.on_answer_end()
+            return
+        self._note_head(head)
+        self._note_first_byte()
+        lines = self._answer_lines(head)
+        lines.append(b"x-byline-request-id: " + self._record.request_id.encode())
+        exchange.reply = None
+        try:
+            reading = exchange.required_route.api.read_answer(body)
+        except Exception:  # noqa: BLE001 - logged there
+            self._give_up_metering()
+            reading = None
+        self._settle(self._outcome(reading), reading)
+        reply.start(head.status, head.reason, lines, len(body))
+        reply.write(body)
+        reply.end()
+
     def on_answer_head(self, head: ResponseHead) -> None:
-        exchange, record, read = self._exchange, self._record, head.read
-        self._began = True
-        record.http_status = head.status
-        record.upstream_request_id = _text(read.get(b"request-id") or read.get(b"x-request-id"))
-        record.provider_organization = _text(
-            read.get(b"anthropic-organization-id") or read.get(b"openai-organization")
-        )
+        exchange, record = self._exchange, self._record
+        self._note_head(head)
         self._meter = open_meter(exchange.required_route, head)
         length = head.content_length
         if exchange.hides_usage and head.status == 200 and head.is_event_stream:
             self._filter, length = UsageEventFilter(), None
-        if self._around.quota is not None:
-            try:
-                self._around.quota.take(exchange, record, head)
-            except Exception:
-                log.exception("an answer of %s goes on with its limits unread", record.provider)
         if exchange.reply is not None:
             lines = self._answer_lines(head)
             lines.append(b"x-byline-request-id: " + record.request_id.encode())
@@ -130,9 +144,7 @@ class Attempt:
 
     def on_answer_body(self, data: bytes) -> None:
         if not self._seen_body:
-            self._seen_body = True
-            exchange = self._exchange
-            self._record.ttft_ms = round((exchange.clock.monotonic() - exchange.accepted_at) * 1000, 3)
+            self._note_first_byte()
         if self._meter is not None:
             try:
                 self._meter.feed(data)
@@ -217,6 +229,25 @@ class Attempt:
             reply.cut()
 
     # inside
+
+    def _note_head(self, head: ResponseHead) -> None:
+        record, read = self._record, head.read
+        self._began = True
+        record.http_status = head.status
+        record.upstream_request_id = _text(read.get(b"request-id") or read.get(b"x-request-id"))
+        record.provider_organization = _text(
+            read.get(b"anthropic-organization-id") or read.get(b"openai-organization")
+        )
+        if self._around.quota is not None:
+            try:
+                self._around.quota.take(self._exchange, record, head)
+            except Exception:
+                log.exception("an answer of %s goes on with its limits unread", record.provider)
+
+    def _note_first_byte(self) -> None:
+        self._seen_body = True
+        exchange = self._exchange
+        self._record.ttft_ms = round((exchange.clock.monotonic() - exchange.accepted_at) * 1000, 3)
 
     def _answer_lines(self, head: ResponseHead) -> list[bytes]:
         exchange = self._exchange

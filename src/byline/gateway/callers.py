@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Callable
-from copy import copy
+from itertools import count
 from typing import Protocol
 
 import msgspec
@@ -53,8 +53,17 @@ class KnownHead(msgspec.Struct, frozen=True):
     admission: Admission
     generation: int
     expires_at: float | None
+    serial: bytes
+    """Its own for ever, also when the same head is read anew: what was concluded of it ends with it."""
     callers: dict[str | None, Caller] = {}
     """By what the client sent in the identity field."""
+
+    @property
+    def repeatable(self) -> bool:
+        """Its body, if all there and plain, may be known as well."""
+        return (
+            bool(self.route.api.identity_field) and not self.head.content_encoding and not self.head.chunked
+        )
 
 
 class KeyState(Protocol):
@@ -69,7 +78,7 @@ class KeyState(Protocol):
 
 class Recalled(msgspec.Struct, frozen=True, gc=False):
     known: KnownHead
-    head: RequestHead
+    content_length: int
     traceparent: bytes | None
 
 
@@ -79,27 +88,25 @@ class HeadMemory:
     def __init__(self, keys: KeyState, wall: Callable[[], float]) -> None:
         self._keys = keys
         self._wall = wall
-        self._secret = secrets.token_bytes(32)
+        # A prefix makes a keyed digest where nobody sees the digests; SHA-256 has its own instructions.
+        self._secret = hashlib.sha256(secrets.token_bytes(64))
         self._known: dict[bytes, KnownHead] = {}
+        self._serials = count()
 
     def recall(self, block: bytes) -> Recalled | None:
         """None: read, authenticate and route it as if it were the first."""
         blanked = _blank(block)
-        known = None if blanked is None else self._known.get(self._digest(blanked))
-        if (
-            blanked is None
-            or known is None
-            or known.generation != self._keys.generation
-            or self._keys.is_stale()
-        ):
+        if blanked is None:
+            return None
+        text, content_length, traceparent = blanked
+        known = self._known.get(self._digest(text))
+        if known is None or known.generation != self._keys.generation or self._keys.is_stale():
             return None
         now = self._wall()
         if known.expires_at is not None and now >= known.expires_at:
             return None
         self._keys.record_use(known.admission.grant.key_id or "", now)
-        head = copy(known.head)
-        head.content_length = blanked.content_length
-        return Recalled(known, head, blanked.traceparent)
+        return Recalled(known, content_length, traceparent)
 
     def remember(
         self, block: bytes, head: RequestHead, family: Family, route: Route, admission: Admission
@@ -123,45 +130,42 @@ class HeadMemory:
             admission,
             self._keys.generation,
             self._keys.expiry(key_id),
+            next(self._serials).to_bytes(8, "big"),
             {},
         )
-        self._known[self._digest(blanked)] = known
+        self._known[self._digest(blanked[0])] = known
         return known
 
-    def _digest(self, blanked: _Blanked) -> bytes:
-        return hashlib.blake2b(blanked.text, digest_size=16, key=self._secret).digest()
+    def _digest(self, text: bytes) -> bytes:
+        digest = self._secret.copy()
+        digest.update(text)
+        return digest.digest()
 
 
-class _Blanked(msgspec.Struct, frozen=True, gc=False):
-    text: bytes
-    content_length: int = 0
-    traceparent: bytes | None = None
+def _blank(block: bytes) -> tuple[bytes, int, bytes | None] | None:
+    """The head without the values that differ from request to request, then these: length and trace.
 
-
-def _blank(block: bytes) -> _Blanked | None:
-    """The head without the values that differ from request to request; their names stay in place, so
-    that one more or one less of them makes another head. None where such a value is no plain number
-    or trace: it was never read as strictly as the rest.
+    Their names stay in place, so that one more or one less of them makes another head. None
+    where such a value is no plain number or trace: it was never read as strictly as the rest.
     """
-    block, length = _take_value(block, b"\r\nContent-Length: ")
-    if length is None:
-        block, length = _take_value(block, b"\r\ncontent-length: ")
-    block, traceparent = _take_value(block, b"\r\ntraceparent: ")
-    if traceparent is not None and not traceparent.replace(b"-", b"").isalnum():
-        return None
-    if length is None:
-        return _Blanked(block, 0, traceparent)
-    if len(length) > MAX_LENGTH_DIGITS or not length.isdigit():
-        return None
-    return _Blanked(block, int(length), traceparent)
-
-
-def _take_value(block: bytes, name: bytes) -> tuple[bytes, bytes | None]:
-    start = block.find(name)
-    if start < 0:
-        return block, None
-    start += len(name)
-    end = block.find(b"\r\n", start)
-    if end < 0:
-        end = len(block)
-    return block[:start] + block[end:], block[start:end]
+    length, traceparent = 0, None
+    at = block.find(b"\r\nContent-Length: ")
+    if at < 0:
+        at = block.find(b"\r\ncontent-length: ")
+    if at >= 0:
+        at += 18
+        end = block.find(b"\r\n", at)
+        digits = block[at:] if end < 0 else block[at:end]
+        if len(digits) > MAX_LENGTH_DIGITS or not digits.isdigit():
+            return None
+        length = int(digits)
+        block = block[:at] if end < 0 else block[:at] + block[end:]
+    at = block.find(b"\r\ntraceparent: ")
+    if at >= 0:
+        at += 15
+        end = block.find(b"\r\n", at)
+        traceparent = block[at:] if end < 0 else block[at:end]
+        if not traceparent.replace(b"-", b"").isalnum():
+            return None
+        block = block[:at] if end < 0 else block[:at] + block[end:]
+    return block, length, traceparent

@@ -43,6 +43,8 @@ class Handler(Protocol):
 
     def open(self, block: bytes, client: ClientConnection) -> Exchange | Awaitable[Exchange]: ...
     def proceed(self, exchange: Exchange, body: bytes) -> None: ...
+    def open_repeat(self, data: bytes, head_end: int, client: ClientConnection) -> Exchange | None: ...
+    def proceed_repeat(self, exchange: Exchange) -> None: ...
     def refuse(self, exchange: Exchange, refusal: Refused) -> None: ...
     def refuse_malformed(self, reply: Reply, error: ProtocolError) -> None: ...
 
@@ -101,7 +103,8 @@ class ClientConnection(asyncio.Protocol):
             if len(self._stash) > MAX_STASH_BYTES and self._transport is not None:
                 self._transport.pause_reading()
             return
-        self._consume(data)
+        if self._body is not None or self._partial or not self._take_repeat(data):
+            self._consume(data)
 
     def eof_received(self) -> bool:
         """A client may close its sending side and still wait for the answer."""
@@ -186,6 +189,22 @@ class ClientConnection(asyncio.Protocol):
     def _waits(self) -> bool:
         """What comes now is for later."""
         return self._busy or self._unread
+
+    def _take_repeat(self, data: bytes) -> bool:
+        """Most requests: whole, alone and like one before. False: read it step by step."""
+        end = data.find(b"\r\n\r\n")
+        if not 0 < end <= self._limits.max_header_bytes:
+            return False
+        exchange = self._handler.open_repeat(data, end, self)
+        if exchange is None:
+            return False
+        self._exchange = exchange
+        self._busy = True
+        self.deadline = NEVER
+        if self._reply is not None:
+            self._reply.body_is_read = True
+        self._handler.proceed_repeat(exchange)
+        return True
 
     def _take_head(self, data: bytes) -> bytes:
         data = self._partial + data

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable
+from copy import copy
 from typing import Protocol
 
 from byline.gateway.admission import Admitter
@@ -32,6 +33,7 @@ from byline.gateway.reading import read_body
 from byline.gateway.recognition import Recognizer
 from byline.gateway.record import close_record, describe, open_record
 from byline.gateway.refusals import Refused, kind_of_status
+from byline.gateway.repeats import Repeats
 from byline.gateway.routes import Routes, explain_unserved
 from byline.gateway.stamping import stamp
 from byline.usage.record import UsageRecord
@@ -77,6 +79,7 @@ class Pipeline:
         self._heads = heads
         self._memory = memory
         self._recognizer = recognizer
+        self._repeats = Repeats(memory, recognizer, clock, max_body_bytes)
         self._admitter = admitter
         self._forwarder = forwarder
         self._journal = journal
@@ -123,17 +126,42 @@ class Pipeline:
             exchange.facts = read_body(exchange, body, self._max_body_bytes)
             exchange.caller = caller = self._recognizer.recognize(exchange)
             exchange.attribution = caller.attribution
-            waiting = self._admitter.admit(exchange)
-            if waiting is not None:
-                self._proceed_later(exchange, caller, waiting)
-                return
-            stamp(exchange, caller, self._tally)
-            self._forwarder.forward(exchange)
+            self._send(exchange, caller)
         except Refused as refusal:
             self.refuse(exchange, refusal)
         except Exception:
             log.exception("a request failed inside the gateway")
             self.refuse(exchange, _failed())
+
+    def open_repeat(self, data: bytes, head_end: int, client: Client) -> Exchange | None:
+        """A whole request whose like was let in before: `open` and `proceed` up to admission in one step.
+
+        None, and nothing has happened: take it through the two.
+        """
+        try:
+            return self._repeats.open(data, head_end, client)
+        except Exception:
+            log.exception("a request like an earlier one is read from the beginning")
+            return None
+
+    def proceed_repeat(self, exchange: Exchange) -> None:
+        caller = exchange.caller
+        assert caller is not None
+        try:
+            self._send(exchange, caller)
+        except Refused as refusal:
+            self.refuse(exchange, refusal)
+        except Exception:
+            log.exception("a request failed inside the gateway")
+            self.refuse(exchange, _failed())
+
+    def _send(self, exchange: Exchange, caller: Caller) -> None:
+        waiting = self._admitter.admit(exchange)
+        if waiting is not None:
+            self._proceed_later(exchange, caller, waiting)
+            return
+        stamp(exchange, caller, self._tally)
+        self._forwarder.forward(exchange)
 
     def refuse(self, exchange: Exchange, refusal: Refused) -> None:
         """Answered in the provider's shape; a caller we know leaves a row as well."""
@@ -194,7 +222,8 @@ class Pipeline:
             self.refuse(exchange, refusal)
 
     def _open_again(self, recalled: Recalled, client: Client) -> Exchange:
-        known, head = recalled.known, recalled.head
+        known, head = recalled.known, copy(recalled.known.head)
+        head.content_length = recalled.content_length
         reply = client.new_reply(head)
         exchange = Exchange(head, reply, known.family, self._clock, recalled.traceparent)
         exchange.known, exchange.route, exchange.admission = known, known.route, known.admission

@@ -12,12 +12,11 @@ from byline.gateway.exchange import Exchange
 from byline.gateway.http1.response_head import ResponseHead
 from byline.gateway.provider import CLIENT_CREDENTIAL
 from byline.quota.merging import LatestQuota
-from byline.quota.reading import QUOTA_PREFIXES, read_quota
+from byline.quota.reading import read_quota
 from byline.quota.snapshot import QuotaSnapshot
 from byline.usage.record import UsageRecord
 
 MAX_KEPT_BLOCKS = 512
-_BYTE_PREFIXES = tuple(prefix.encode() for prefix in QUOTA_PREFIXES)
 _TOO_MANY_REQUESTS = 429
 _encode = msgspec.json.Encoder().encode
 _UNSAID: Mapping[str, object] = {"raw": {}, "credential": None, "observed_at": 0}
@@ -43,21 +42,23 @@ class QuotaWatch:
         for each in known:
             self._of(each.provider, each.credential).observe(each.snapshot)
         self._seen: dict[Block, tuple[msgspec.Raw, QuotaSnapshot]] = {}
+        self._observed: dict[tuple[str, str], QuotaSnapshot] = {}
+        """The last of each credential, as read: its like is no news."""
         self._changed = False
 
     def take(self, exchange: Exchange, record: UsageRecord, head: ResponseHead) -> None:
-        lines = [field for field in head.fields if field.name.startswith(_BYTE_PREFIXES)]
+        lines = head.quota
         if not lines and head.status != _TOO_MANY_REQUESTS:
             return
         now = exchange.clock.wall()
         # Within a second the same lines mean the same, durations and elapsed times included.
-        block = (head.status, int(now), *[field.line for field in lines])
+        block = (head.status, int(now), *lines)
         known = self._seen.get(block)
         if known is None:
             known = self._read(block, head, now)
         record.quota, snapshot = known
         if record.credential != CLIENT_CREDENTIAL:
-            self._keep(record, snapshot, now)
+            self._keep(record, snapshot)
 
     def write(self) -> None:
         """Replaces the file whole if anything is new. A full disk leaves the old one."""
@@ -87,12 +88,12 @@ class QuotaWatch:
         known = self._seen[block] = (on_row(snapshot), snapshot)
         return known
 
-    def _keep(self, record: UsageRecord, snapshot: QuotaSnapshot, now: float) -> None:
-        latest = self._of(record.provider, record.credential or "default")
-        current = latest.get(None)
-        if current is snapshot:
+    def _keep(self, record: UsageRecord, snapshot: QuotaSnapshot) -> None:
+        whose = record.provider, record.credential or "default"
+        if self._observed.get(whose) is snapshot:
             return
-        latest.observe(snapshot)
+        self._observed[whose] = snapshot
+        self._of(*whose).observe(snapshot)
         self._changed = True
 
     def _of(self, provider: str, credential: str) -> LatestQuota:

@@ -36,6 +36,16 @@ def describe(exchange: Exchange, gateway_id: str) -> UsageRecord:
 
 def open_record(exchange: Exchange, described: UsageRecord) -> UsageRecord:
     """The row before its request is sent; it is complete only with `close_record`."""
+    record = date_record(described, exchange)
+    if exchange.facts is not None:
+        record.model_requested = cut(exchange.facts.model)
+        record.streaming = exchange.facts.streaming
+        record.client_metadata_user_id = cut(exchange.facts.client_identifier)
+    return record
+
+
+def date_record(described: UsageRecord, exchange: Exchange) -> UsageRecord:
+    """A copy with the ids and times of this exchange."""
     record, trace = copy(described), exchange.trace
     record.request_id = record.exchange_id = exchange.exchange_id
     record.started_at = exchange.started_at
@@ -43,10 +53,6 @@ def open_record(exchange: Exchange, described: UsageRecord) -> UsageRecord:
     record.span_id = trace.span_id
     record.parent_span_id = trace.parent_span_id
     record.trace_sampled = trace.sampled
-    if exchange.facts is not None:
-        record.model_requested = cut(exchange.facts.model)
-        record.streaming = exchange.facts.streaming
-        record.client_metadata_user_id = cut(exchange.facts.client_identifier)
     return record
 
 

@@ -16,7 +16,6 @@ os.register_at_fork(after_in_child=lambda: _generator.seed(random.SystemRandom()
 
 def new_uuid7(epoch_s: float) -> str:
     """RFC 9562 version 7: the first 48 bits are milliseconds."""
-    bits = random_bits(74)
     stamp = int(epoch_s * 1000)
-    variant = 0x8000 | (bits >> 48) & 0x3FFF
-    return f"{stamp >> 16:08x}-{stamp & 0xFFFF:04x}-7{bits >> 62:03x}-{variant:04x}-{bits & 0xFFFF_FFFF_FFFF:012x}"
+    random_parts = random_bits(12), 0x8000 | random_bits(14), random_bits(48)
+    return "%08x-%04x-7%03x-%04x-%012x" % (stamp >> 16, stamp & 0xFFFF, *random_parts)  # noqa: UP031 - twice as fast

@@ -10,6 +10,7 @@ from typing import Protocol, cast
 
 import msgspec
 
+from byline.gateway.http1.answer_heads import AnswerHeads
 from byline.gateway.http1.response import ResponseReader
 from byline.gateway.http1.response_head import AnswerFramingError, ResponseHead
 
@@ -33,6 +34,10 @@ class AttemptListener(Protocol):
 
     def on_answer_head(self, head: ResponseHead) -> None: ...
     def on_answer_body(self, data: bytes) -> None: ...
+    def on_whole_answer(self, head: ResponseHead, body: bytes) -> None:
+        """Head, body and end at once."""
+        ...
+
     def on_answer_end(self) -> None: ...
     def on_answer_lost(self, why: Lost) -> None: ...
     def on_read_done(self) -> None:
@@ -51,14 +56,18 @@ class UpstreamConnection(asyncio.Protocol):
     """HTTP/1.1, one request at a time. `released` is called when it is idle again, or gone."""
 
     def __init__(
-        self, released: Callable[[UpstreamConnection], None], timeouts: Timeouts, clock: Clock
+        self,
+        released: Callable[[UpstreamConnection], None],
+        timeouts: Timeouts,
+        clock: Clock,
+        heads: AnswerHeads | None = None,
     ) -> None:
         self._released = released
         self._timeouts = timeouts
         self._clock = clock
         self._transport: asyncio.Transport | None = None
         self._poll = select.poll()
-        self._reader = ResponseReader(self)
+        self._reader = ResponseReader(self, heads)
         self._listener: AttemptListener | None = None
         self._answered = False
         self._reusable = True
@@ -189,6 +198,13 @@ class UpstreamConnection(asyncio.Protocol):
         self._reusable = self._reusable and head.keep_alive
         if self._listener is not None:
             self._listener.on_answer_head(head)
+
+    def on_whole_answer(self, head: ResponseHead, body: bytes) -> None:
+        listener, self._listener = self._listener, None
+        self.on_answer_body = _ignore
+        self._reusable = self._reusable and head.keep_alive
+        if listener is not None:
+            listener.on_whole_answer(head, body)
 
     def on_answer_end(self) -> None:
         listener, self._listener = self._listener, None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections import deque
 
+from byline.gateway.http1.answer_heads import AnswerHeads
 from byline.gateway.upstream.connection import Clock, Timeouts, UpstreamConnection
 from byline.gateway.upstream.dial import DialError, dial
 from byline.gateway.upstream.origin import Origin, Proxy
@@ -31,6 +32,7 @@ class UpstreamPool:
         self._clock = clock
         self._idle: deque[UpstreamConnection] = deque()
         self._all: set[UpstreamConnection] = set()
+        self._heads = AnswerHeads()
         self._closed = False
 
     def take(self) -> UpstreamConnection | None:
@@ -63,7 +65,7 @@ class UpstreamPool:
             connection.abort()
 
     def _new(self) -> UpstreamConnection:
-        return UpstreamConnection(self._released, self._timeouts, self._clock)
+        return UpstreamConnection(self._released, self._timeouts, self._clock, self._heads)
 
     def _released(self, connection: UpstreamConnection) -> None:
         if not connection.is_idle:

@@ -1,0 +1,170 @@
+"""Requests like earlier ones: whole in one read, from a head that was let in before.
+
+What the gateway does to a body hangs on a few small members alone. What becomes of those was worked
+out the first time, by the same steps as any request's, and is remembered under their exact bytes;
+the rest of the body is passed over, and goes out as it came. Whatever is not plainly so is left to
+those steps: this module refuses nothing and answers nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from byline.apis.api import BodyError, Buffer, RequestFacts
+from byline.gateway.callers import Caller, HeadMemory, KnownHead
+from byline.gateway.exchange import Clock, Exchange, Reply, UpstreamRequest
+from byline.gateway.http1.request_head import RequestHead
+from byline.gateway.recognition import Recognizer
+from byline.gateway.record import date_record, open_record
+from byline.gateway.refusals import Refused
+from byline.gateway.stamping import stamp_body
+from byline.gateway.upstream_head import end_upstream_head
+from byline.usage.record import UsageRecord
+from byline.wire.compact import CompactReader, Members, Shape
+from byline.wire.json_members import JsonError, check_utf8
+
+MAX_KNOWN_BODIES = 4096
+MAX_KEY_BYTES = 4096
+MAX_BODY_BYTES = 256 * 1024
+"""Beyond it members are better read one by one; see `wire.json_members`."""
+JOINED_BYTES = 16 * 1024
+"""Up to this size one copy is cheaper than handing over pieces."""
+
+_decode = msgspec.json.Decoder(Members).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class Client(Protocol):
+    def new_reply(self, head: RequestHead) -> Reply: ...
+
+
+class KnownBody(msgspec.Struct, frozen=True):
+    """What becomes of a body with certain members, whatever else it holds."""
+
+    facts: RequestFacts
+    caller: Caller
+    record: UsageRecord
+    """As far as it is known before the request itself: to be copied."""
+    hides_usage: bool
+    replaced: tuple[tuple[str, bytes], ...]
+    """Members and their new values, in the order of the body."""
+    added: bytes
+    """New members, each behind its comma: they go before the closing brace."""
+    growth: int
+
+
+class Repeats:
+    """One per worker."""
+
+    def __init__(self, memory: HeadMemory, recognizer: Recognizer, clock: Clock, max_body_bytes: int) -> None:
+        self._memory = memory
+        self._recognizer = recognizer
+        self._clock = clock
+        self._max_body_bytes = min(max_body_bytes, MAX_BODY_BYTES)
+        self._readers: dict[frozenset[str], CompactReader] = {}
+        self._bodies: dict[bytes, KnownBody] = {}
+
+    def open(self, data: bytes, head_end: int, client: Client) -> Exchange | None:
+        """An exchange that is read, attributed and stamped, but not admitted. None: not such a request."""
+        accepted_at = self._clock.monotonic()
+        recalled = self._memory.recall(data[:head_end])
+        if recalled is None:
+            return None
+        known, length = recalled.known, recalled.content_length
+        if len(data) != head_end + 4 + length or not 0 < length <= self._max_body_bytes:
+            return None
+        if not known.repeatable or not _is_utf8(data):
+            return None
+        text = data[head_end + 4 :] if length <= JOINED_BYTES else memoryview(data)[head_end + 4 :]
+        found = self._reader_of(known).read(text)
+        if found is None:
+            return None
+        shape, values = found
+        key = b"\0".join([known.serial, shape.tag, *map(values.__getitem__, shape.watched)])
+        exchange = Exchange(
+            known.head, client.new_reply(known.head), known.family, self._clock, recalled.traceparent
+        )
+        exchange.accepted_at = exchange.body_at = accepted_at
+        exchange.known, exchange.route, exchange.admission = known, known.route, known.admission
+        body = self._bodies.get(key) or self._learn(exchange, key, shape, values)
+        if body is None:
+            return None
+        exchange.body_length = length
+        exchange.facts, exchange.caller, exchange.attribution = (
+            body.facts,
+            body.caller,
+            body.caller.attribution,
+        )
+        exchange.hides_usage = body.hides_usage
+        exchange.record = date_record(body.record, exchange)
+        head = body.caller.head_start + end_upstream_head(exchange, length + body.growth)
+        pieces = _edited(text, shape, values, body)
+        if length <= JOINED_BYTES:
+            exchange.request = UpstreamRequest(b"".join([head, *pieces]), ())
+        else:
+            exchange.request = UpstreamRequest(head, pieces)
+        return exchange
+
+    def _reader_of(self, known: KnownHead) -> CompactReader:
+        names = known.route.api.acts_on
+        reader = self._readers.get(names)
+        if reader is None:
+            reader = self._readers[names] = CompactReader(names)
+        return reader
+
+    def _learn(self, exchange: Exchange, key: bytes, shape: Shape, values: Members) -> KnownBody | None:
+        """Takes a body of these members alone through the steps that any body takes."""
+        if len(key) > MAX_KEY_BYTES:
+            return None
+        members = {name: values[name].copy() for name in shape.watched}
+        try:
+            exchange.facts = facts = exchange.required_route.api.read_request(_encode(members))
+            if facts.background or facts.client_metadata:
+                return None
+            caller = self._recognizer.recognize(exchange)
+        except (BodyError, Refused):
+            return None
+        stamped = _decode(b"".join(stamp_body(exchange, caller).segments))
+        replaced = tuple(
+            (name, bytes(stamped[name]))
+            for name, old in members.items()
+            if bytes(stamped[name]) != bytes(old)
+        )
+        added = b"".join(
+            b",%b:%b" % (_encode(name), value) for name, value in stamped.items() if name not in members
+        )
+        growth = len(added) + sum(len(new) - len(members[name]) for name, new in replaced)
+        record = open_record(exchange, caller.record)
+        if len(self._bodies) >= MAX_KNOWN_BODIES:
+            self._bodies.clear()
+        body = KnownBody(facts, caller, record, exchange.hides_usage, replaced, added, growth)
+        self._bodies[key] = body
+        return body
+
+
+def _is_utf8(data: bytes) -> bool:
+    """Also where the head alone is not: such heads are rare, and the long way is open to them."""
+    if data.isascii():
+        return True
+    try:
+        check_utf8(data)
+    except JsonError:
+        return False
+    return True
+
+
+def _edited(text: bytes | memoryview, shape: Shape, values: Members, body: KnownBody) -> list[Buffer]:
+    """The body as it goes out; views of a view, copies of bytes."""
+    pieces: list[Buffer] = []
+    at = 0
+    for name, new in body.replaced:
+        start = shape.start(values, name)
+        pieces += (text[at:start], new)
+        at = start + len(values[name])
+    if body.added:
+        pieces += (text[at:-1], body.added, b"}")
+    else:
+        pieces.append(text[at:])
+    return pieces

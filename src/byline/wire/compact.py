@@ -1,0 +1,73 @@
+"""JSON objects as programs write them: no blanks between members, no name twice. Read by length alone.
+
+Every name has one shortest spelling, and each occurrence of a member costs bytes. So a text that is
+exactly as long as its last occurrences would be, written with no blanks, holds nothing else: no name
+repeats, and the length of the values tells where each of them stands. That is a proof for the price
+of a sum, where rendering or walking would pass over the text once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from itertools import islice
+
+import msgspec
+
+MAX_MEMBERS = 64
+MAX_SHAPES = 1024
+
+Members = dict[str, msgspec.Raw]
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Members).decode
+
+
+class Shape:
+    """What objects with the same names in the same order have in common."""
+
+    __slots__ = ("_places", "frame_bytes", "tag", "watched")
+
+    def __init__(self, names: tuple[str, ...], watched: Collection[str]) -> None:
+        self._places: dict[str, tuple[int, int]] = {}
+        at = 1
+        for index, name in enumerate(names):
+            at += len(_encode(name)) + 1
+            self._places[name] = index, at
+            at += 1
+        self.frame_bytes = at
+        """All that is no value: braces, names, colons, commas."""
+        self.watched = tuple(name for name in names if name in watched)
+        """Those of the names that matter to the reader, in order."""
+        self.tag = _encode(self.watched)
+
+    def start(self, values: Members, name: str) -> int:
+        """Where the value of a member stands."""
+        index, before = self._places[name]
+        return before + sum(map(len, islice(values.values(), index)))
+
+
+class CompactReader:
+    """`watched`: names of the members that make a difference to whoever reads."""
+
+    def __init__(self, watched: Collection[str]) -> None:
+        self._watched = watched
+        self._shapes: dict[tuple[str, ...], Shape] = {}
+
+    def read(self, text: bytes | memoryview) -> tuple[Shape, Members] | None:
+        """None for what is not compact, or no JSON object at all. Broken UTF-8 is for the caller to find."""
+        try:
+            values = _decode(text)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return None
+        shape = self._shapes.get(tuple(values)) or self._shape_of(values)
+        if shape is None or shape.frame_bytes + sum(map(len, values.values())) != len(text):
+            return None
+        return shape, values
+
+    def _shape_of(self, values: Members) -> Shape | None:
+        if not 0 < len(values) <= MAX_MEMBERS:
+            return None
+        if len(self._shapes) >= MAX_SHAPES:
+            self._shapes.clear()
+        names = tuple(values)
+        shape = self._shapes[names] = Shape(names, self._watched)
+        return shape

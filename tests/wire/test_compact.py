@@ -1,0 +1,83 @@
+"""What is proved by length alone is what reading every byte would say."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from byline.wire.compact import MAX_MEMBERS, CompactReader
+from byline.wire.json_members import JsonError, read_object
+
+NAMES = st.sampled_from(["a", "model", "metadata", "é", 'q"', "\\", "\u0001", "tab\t", "\U0001f600", ""])
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@st.composite
+def objects(draw: st.DrawFn) -> bytes:
+    """Members in any spelling, some twice, with or without blanks."""
+    blank = draw(st.sampled_from(["", "", "", " ", "\n"]))
+    pairs = [
+        blank.join(
+            (
+                "",
+                json.dumps(name, ensure_ascii=draw(st.booleans())),
+                ":",
+                json.dumps(value, separators=(",", ":")),
+            )
+        )
+        for name, value in draw(st.lists(st.tuples(NAMES, VALUES), max_size=5))
+    ]
+    return ("{" + f",{blank}".join(pairs) + "}").encode()
+
+
+@given(objects())
+def test_a_compact_object_has_no_name_twice_and_its_values_where_they_are_said_to_be(text: bytes) -> None:
+    found = CompactReader(["metadata", "a"]).read(text)
+    slow = read_object(text)
+    if found is None:
+        assert slow.duplicates or len(text) != len(msgspec.json.encode(slow.values)) or not slow.values
+        return
+    shape, values = found
+    assert not slow.duplicates
+    assert list(values) == list(slow.values)
+    for name, raw in values.items():
+        start = shape.start(values, name)
+        assert (start, start + len(raw)) == slow.span(name)
+        assert text[start : start + len(raw)] == bytes(raw)
+    assert shape.watched == tuple(name for name in values if name in {"metadata", "a"})
+
+
+@given(objects(), st.integers(0, 60), st.sampled_from([b"", b"}", b",", b" ", b"\xff", b'"a":1,']))
+def test_what_the_thorough_reader_refuses_is_never_compact(text: bytes, at: int, spoil: bytes) -> None:
+    text = text[:at] + spoil + text[at + 1 :]
+    try:
+        slow = read_object(text)
+    except JsonError:
+        assert CompactReader(()).read(text) is None
+    else:
+        assert not slow.duplicates or CompactReader(()).read(text) is None
+
+
+def test_a_name_spelled_longer_than_need_be_is_not_compact() -> None:
+    assert CompactReader(()).read(b'{"\\u0061":1}') is None
+    assert CompactReader(()).read(b'{"a":1}') is not None
+
+
+def test_a_view_is_read_like_bytes() -> None:
+    found = CompactReader(["b"]).read(memoryview(b'..{"a":[1],"b":2}')[2:])
+    assert found is not None
+    assert found[0].start(found[1], "b") == 13
+
+
+def test_objects_of_many_members_are_left_to_the_thorough_reader() -> None:
+    many = {str(number): number for number in range(MAX_MEMBERS + 1)}
+    assert CompactReader(()).read(msgspec.json.encode(many)) is None
+    many.popitem()
+    assert CompactReader(()).read(msgspec.json.encode(many)) is not None
