@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from byline.flags.growthbook_package import load_rules
 from byline.flags.payload import Feature, Payload, PayloadRefused
 from byline.flags.snapshot import Evaluated, Exposure, Json
-
-if TYPE_CHECKING:
-    from growthbook import AbstractStickyBucketService
+from byline.flags.sticky import StickyBuckets
 
 _EVALUATED_RULE = {"force", "tracks", "id"}
 """What a rule may hold that a remote evaluator has left behind."""
@@ -19,7 +16,7 @@ _EVALUATED_RULE = {"force", "tracks", "id"}
 def evaluate_payload(
     payload: Payload,
     attributes: Mapping[str, Json],
-    sticky_buckets: AbstractStickyBucketService | None = None,
+    sticky_buckets: StickyBuckets | None = None,
 ) -> dict[str, Evaluated]:
     """By the rules, for one set of attributes. Raises PayloadRefused."""
     if not payload.has_rules:

@@ -24,6 +24,7 @@ from growthbook.core import eval_feature
 
 from byline.flags.payload import Payload, PayloadRefused
 from byline.flags.snapshot import Evaluated, Exposure, Json, Reason
+from byline.flags.sticky import StickyBuckets
 
 log = logging.getLogger(__name__)
 
@@ -46,12 +47,14 @@ _NOTHING_FORCED = Forced()
 class RuleEvaluator:
     """One payload, made ready once. Evaluations may run in several threads."""
 
-    def __init__(self, payload: Payload, sticky_buckets: AbstractStickyBucketService | None = None) -> None:
+    def __init__(self, payload: Payload, sticky_buckets: StickyBuckets | None = None) -> None:
         """Raises PayloadRefused for rules that GrowthBook can't read."""
         raw = payload.raw
         try:
             self._global = GlobalContext(
-                options=Options(sticky_bucket_service=sticky_buckets),
+                options=Options(
+                    sticky_bucket_service=cast("AbstractStickyBucketService | None", sticky_buckets)
+                ),
                 features=features_from_dict(dict(raw["features"])),
                 saved_groups=_mapping(raw.get("savedGroups")),
                 contextual_bandits=_mapping(raw.get("contextualBandits")),
@@ -114,7 +117,7 @@ class RuleEvaluator:
         )
         if self._sticky_buckets is not None:
             named = {name: str(value) for name, value in attributes.items()}
-            user.sticky_bucket_assignment_docs = self._sticky_buckets.get_all_assignments(named)
+            user.sticky_bucket_assignment_docs = dict(self._sticky_buckets.get_all_assignments(named))
         return user
 
 

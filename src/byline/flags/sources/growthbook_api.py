@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from byline.flags.evaluation import evaluate_payload
@@ -11,9 +10,7 @@ from byline.flags.payload import parse_payload
 from byline.flags.snapshot import Json
 from byline.flags.sources.http import HttpOptions, ask, checked_url
 from byline.flags.sources.source import Fetched, StreamAddress
-
-if TYPE_CHECKING:
-    from growthbook import AbstractStickyBucketService
+from byline.flags.sticky import StickyBuckets
 
 
 class GrowthBookApi:
@@ -26,7 +23,7 @@ class GrowthBookApi:
         decryption_key: str = "",
         streaming: bool = False,
         headers: Mapping[str, str] | None = None,
-        sticky_buckets: AbstractStickyBucketService | None = None,
+        sticky_buckets: StickyBuckets | None = None,
         options: HttpOptions = HttpOptions(),  # noqa: B008 - a frozen value
     ) -> None:
         """Raises ValueError for an address that is none. Nothing is asked yet."""
