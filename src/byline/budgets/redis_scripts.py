@@ -1,6 +1,7 @@
 """The Lua scripts of the shared counters: each runs whole or not at all, on Redis's own clock.
 
-Keys, all in one hash slot by the braces in the prefix:
+Their arguments are one JSON array, which costs a client far less to send than many arguments do. Keys, all
+in one hash slot by the braces in the prefix:
 
 - `P:c:<counter>:<window>`  hash `used`, `held`: a calendar window's sum, or what is under way
 - `P:m:<counter>`           hash second -> amount, with `total` and `first`: the last sixty seconds
@@ -15,7 +16,8 @@ from __future__ import annotations
 from typing import Final
 
 _COMMON: Final = """
-local P = ARGV[1]
+local A = cjson.decode(ARGV[1])
+local P = A[1]
 local time = redis.call('TIME')
 local second = tonumber(time[1])
 local now_ms = second * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -85,14 +87,14 @@ end
 RESERVE: Final = (
     _COMMON
     + """
-local id, lease_ms, n = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local id, lease_ms, n = A[2], A[3], A[4]
 local repeated = redis.call('EXISTS', P .. ':r:' .. id) == 1
 local before = {}
 local keys = {}
 for i = 1, n do
   local a = 4 + (i - 1) * 6
-  local counter, window, limit, amount = ARGV[a + 1], ARGV[a + 3], tonumber(ARGV[a + 5]), tonumber(ARGV[a + 4])
-  local minute = ARGV[a + 2] == 'minute'
+  local counter, window, limit, amount = A[a + 1], A[a + 3], tonumber(A[a + 5]), tonumber(A[a + 4])
+  local minute = A[a + 2] == 'minute'
   keys[i] = minute and ('m:' .. counter) or ('c:' .. counter .. ':' .. window)
   local key = P .. ':' .. keys[i]
   local used = minute and minute_total(key) or sum_of(key)
@@ -116,17 +118,17 @@ end
 if not repeated then
   for i = 1, n do
     local a = 4 + (i - 1) * 6
-    local amount, key = tonumber(ARGV[a + 4]), P .. ':' .. keys[i]
-    if ARGV[a + 2] == 'minute' then
+    local amount, key = tonumber(A[a + 4]), P .. ':' .. keys[i]
+    if A[a + 2] == 'minute' then
       redis.call('HSETNX', key, 'first', second)
       add(key, tostring(second), amount)
       add(key, 'total', amount)
       redis.call('PEXPIRE', key, 180000)
     else
       add(key, 'held', amount)
-      if ARGV[a + 6] ~= '0' then redis.call('PEXPIREAT', key, ARGV[a + 6]) end
+      if A[a + 6] ~= 0 then redis.call('PEXPIREAT', key, A[a + 6]) end
     end
-    redis.call('HINCRBY', P .. ':r:' .. id, keys[i], ARGV[a + 4])
+    redis.call('HINCRBY', P .. ':r:' .. id, keys[i], A[a + 4])
   end
   redis.call('HSET', P .. ':r:' .. id, 'second', second)
 end
@@ -134,28 +136,28 @@ redis.call('ZADD', P .. ':leases', now_ms + lease_ms, id)
 return {0, unpack(before)}
 """
 )
-"""ARGV: prefix, reservation, lease in ms, number of holds; per hold: counter, period, window, amount, limit
+"""Arguments: prefix, reservation, lease in ms, number of holds; per hold: counter, period, window, amount, limit
 (-1 where it must not refuse), when its sum may be forgotten in ms (0 never). Returns {0, sums before...} or
 {number of the hold that has no room, its sum, wait in ms}."""
 
 SETTLE: Final = (
     _COMMON
     + """
-local id, only_if_held, n = ARGV[2], ARGV[3] == '1', tonumber(ARGV[4])
+local id, only_if_held, n = A[2], A[3] == 1, A[4]
 local held = redis.call('EXISTS', P .. ':r:' .. id) == 1
 if only_if_held and not held then return 0 end
 local at = redis.call('HGET', P .. ':r:' .. id, 'second')
 for i = 1, n do
   local a = 4 + (i - 1) * 6
-  local counter, window = ARGV[a + 1], ARGV[a + 3]
-  local amount, actual = tonumber(ARGV[a + 4]), tonumber(ARGV[a + 5])
-  if ARGV[a + 2] == 'minute' then
+  local counter, window = A[a + 1], A[a + 3]
+  local amount, actual = tonumber(A[a + 4]), tonumber(A[a + 5])
+  if A[a + 2] == 'minute' then
     if held then correct_minute(P .. ':m:' .. counter, at, actual - amount) end
   else
     local key = P .. ':c:' .. counter .. ':' .. window
-    if ARGV[a + 6] ~= '0' and tonumber(ARGV[a + 6]) > now_ms then
+    if A[a + 6] ~= 0 and tonumber(A[a + 6]) > now_ms then
       add(key, 'used', actual)
-      redis.call('PEXPIREAT', key, ARGV[a + 6])
+      redis.call('PEXPIREAT', key, A[a + 6])
     end
     if held then drop_hold(key, amount) end
   end
@@ -165,34 +167,34 @@ redis.call('ZREM', P .. ':leases', id)
 return 1
 """
 )
-"""ARGV: prefix, reservation, whether a reservation that is gone means settled already, number of holds; per
+"""Arguments: prefix, reservation, whether a reservation that is gone means settled already, number of holds; per
 hold: counter, period, window, amount held, amount used, when its sum may be forgotten in ms (0 never)."""
 
 RENEW: Final = (
     _COMMON
     + """
-for i = 3, #ARGV do
-  redis.call('ZADD', P .. ':leases', 'XX', now_ms + tonumber(ARGV[2]), ARGV[i])
+for i = 3, #A do
+  redis.call('ZADD', P .. ':leases', 'XX', now_ms + tonumber(A[2]), A[i])
 end
 return 1
 """
 )
-"""ARGV: prefix, lease in ms, reservations."""
+"""Arguments: prefix, lease in ms, reservations."""
 
 SEED: Final = (
     _COMMON
     + """
-for i = 2, #ARGV, 4 do
-  local key = P .. ':c:' .. ARGV[i] .. ':' .. ARGV[i + 1]
+for i = 2, #A, 4 do
+  local key = P .. ':c:' .. A[i] .. ':' .. A[i + 1]
   if redis.call('EXISTS', key) == 0 then
-    redis.call('HSET', key, 'used', ARGV[i + 2])
-    redis.call('PEXPIREAT', key, ARGV[i + 3])
+    redis.call('HSET', key, 'used', A[i + 2])
+    redis.call('PEXPIREAT', key, A[i + 3])
   end
 end
 return 1
 """
 )
-"""ARGV: prefix; then counter, window, used, when it may be forgotten in ms. A sum that is there stays."""
+"""Arguments: prefix; then counter, window, used, when it may be forgotten in ms. A sum that is there stays."""
 
 TIDY: Final = _COMMON + "return 1\n"
 """Only gives up what has expired."""

@@ -12,11 +12,14 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from byline.budgets import redis_scripts as scripts
 from byline.budgets.counters import CountedLimit, CounterState, CountersUnavailable, Reserved
 from byline.budgets.periods import Calendar
 
 log = logging.getLogger(__name__)
+_encode = msgspec.json.Encoder().encode
 
 KEPT_AFTER_END_S = 3600
 """How long a window's sum outlives it: answers that began in it still settle there."""
@@ -191,7 +194,7 @@ class RedisCounters:
             self._shas[script] = await self._client.script_load(script)
         pipeline = self._client.pipeline(transaction=False)
         for call in batch:
-            pipeline.evalsha(self._shas[call.script], 0, *call.arguments)
+            pipeline.evalsha(self._shas[call.script], 0, _encode(call.arguments))
         return await pipeline.execute(raise_on_error=False)
 
     def _deliver(self, batch: Sequence[_Call], answers: Sequence[Any]) -> None:
