@@ -71,7 +71,9 @@ def test_settings_in_examples_can_be_loaded(page, tmp_path):
         load(file, {})
 
 
-@pytest.mark.parametrize(("file", "page"), [("settings.md", settings_page), ("cli.md", cli_page), ("events.md", events_page)])
+@pytest.mark.parametrize(
+    ("file", "page"), [("settings.md", settings_page), ("cli.md", cli_page), ("events.md", events_page)]
+)
 def test_reference_pages_are_up_to_date(file, page):
     written = (ROOT / "docs/reference" / file).read_text()
     assert written == page().rstrip("\n") + "\n", "run `make docs`"

@@ -59,7 +59,11 @@ def show(
     found = _found(book, settings, provider, model, day)
     if found is None:
         raise CommandError(_unknown(book, provider, model))
-    write(Table(COLUMNS, [*_rows(book, found, model, day)]), format, title=f"US dollars per million tokens, {book.version}")
+    write(
+        Table(COLUMNS, [*_rows(book, found, model, day)]),
+        format,
+        title=f"US dollars per million tokens, {book.version}",
+    )
 
 
 @prices.command(name="update")

@@ -16,7 +16,9 @@ STOP_TIMEOUT_S = 5.0
 @contextmanager
 def serving(app: Starlette, listener: socket.socket) -> Generator[None]:
     """Answers on `listener` until the block ends."""
-    server = _Server(uvicorn.Config(app, log_config=None, log_level="warning", access_log=False, lifespan="off"))
+    server = _Server(
+        uvicorn.Config(app, log_config=None, log_level="warning", access_log=False, lifespan="off")
+    )
     thread = threading.Thread(target=server.run, args=([listener],), name="console", daemon=True)
     thread.start()
     try:

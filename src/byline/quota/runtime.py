@@ -83,4 +83,3 @@ class QuotaRuntime:
                 listener(snapshot, transition)
             except Exception:  # noqa: BLE001 - a listener's failure is not the program's
                 self.failed_listeners += 1
-

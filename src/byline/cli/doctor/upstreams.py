@@ -92,6 +92,9 @@ class _Answer:
         if not self.done.done():
             self.done.set_result(self._status)
 
+    def on_whole_answer(self, head: ResponseHead, body: bytes) -> None:
+        self.on_answer_head(head)
+
     def on_answer_lost(self, why: Lost) -> None:
         if not self.done.done():
             self.done.set_exception(LostAnswer(why))
