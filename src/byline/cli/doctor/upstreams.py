@@ -94,6 +94,7 @@ class _Answer:
 
     def on_whole_answer(self, head: ResponseHead, body: bytes) -> None:
         self.on_answer_head(head)
+        self.on_answer_end()
 
     def on_answer_lost(self, why: Lost) -> None:
         if not self.done.done():
