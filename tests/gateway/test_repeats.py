@@ -18,6 +18,7 @@ from tests.gateway.upstream_script import OK, ScriptedUpstream, answer
 
 from byline.gateway.exchange import Exchange
 from byline.gateway.repeats import Repeats
+from byline.wire.growing import KnownText
 
 BODY = b'{"model":"m","max_tokens":5,"metadata":{"user_id":"me","k":1},"messages":[{"metadata":1}]}'
 PATHS = ("/v1/messages", "/v1/chat/completions", "/v1/responses")
@@ -150,6 +151,45 @@ def test_large_bodies_keep_every_byte(ways: Ways, size: int) -> None:
     assert ways.send(asked, short=True) == long
     assert long[2] is not None
     assert len(long[2][1]) > size
+
+
+def conversation(*last: str, model: str = "m") -> bytes:
+    turns = ",".join([*[f'{{"role":"user","content":"{"x" * 1000}"}}' for _ in range(60)], *last])
+    end = '"metadata":{"user_id":"me"},"max_tokens":5}'
+    return f'{{"model":"{model}","messages":[{turns}],{end}'.encode()
+
+
+def test_a_conversation_that_goes_on_is_sent_as_it_is(ways: Ways, monkeypatch: pytest.MonkeyPatch) -> None:
+    covered: list[bool] = []
+    real = KnownText.covers
+    monkeypatch.setattr(KnownText, "covers", lambda *known: covered.append(real(*known)) or covered[-1])
+    bodies = [conversation(), *[conversation(f'"{"y" * size}"', "2") for size in (1, 500, 5000)]]
+    for body in [*bodies, conversation(model="n"), conversation(), conversation('"é"')]:
+        asked = request(body=body, key=ways.rig.key)
+        long = ways.send(asked, short=False)
+        assert ways.send(asked, short=True) == long
+        assert long[2] is not None
+        identifier = json.loads(long[2][1])["metadata"]["user_id"]
+        assert long[2][1] == body.replace(
+            b'{"user_id":"me"}', json.dumps({"user_id": identifier}, separators=(",", ":")).encode()
+        )
+    assert covered == [True, True, True, False, False, True]
+    rows = [without_own(row) for row in ways.rig.rows()]
+    assert rows[0::2] == rows[1::2]
+
+
+@pytest.mark.parametrize(
+    "turn",
+    ['1],"metadata":{"user_id":"you"},"b":[2', "1,", '"\\ud800"', "nul", "\udcff", '1],"model":"n","b":[2'],
+)
+def test_a_conversation_can_not_go_on_into_something_else(ways: Ways, turn: str) -> None:
+    for body in (conversation(), conversation()):
+        ways.send(request(body=body, key=ways.rig.key), short=True)
+    assert ways.repeats == 1
+    bad = conversation("7777777").replace(b"7777777", turn.encode("utf-8", "surrogateescape"))
+    long = ways.send(request(body=bad, key=ways.rig.key), short=False)
+    assert long[0].startswith(b"HTTP/1.1 400")
+    assert ways.send(request(body=bad, key=ways.rig.key), short=True) == long
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from byline.apis import anthropic_usage, request, stamping, values
 from byline.apis.api import ApiName, Buffer, Meter, Reading, RequestFacts, Stamped
 from byline.apis.meter import AnswerMeter, read_whole
 from byline.apis.values import Members
-from byline.wire.compact import CompactReader
 
 name: ApiName = "messages"
 identity_field = "metadata.user_id"
@@ -63,7 +62,6 @@ class _Message(msgspec.Struct, gc=False):
 
 
 _message = msgspec.json.Decoder(_Message)
-_usages = CompactReader(())
 
 
 def _read_documented(body: bytes) -> Reading | None:
@@ -76,7 +74,7 @@ def _read_documented(body: bytes) -> Reading | None:
         return None
     # Copied, because a raw value keeps the whole body alive.
     usage = bytes(message.usage)
-    if usage.find(b"null") >= 0 or _usages.read(usage) is None:
+    if not usage.startswith(b"{") or usage.find(b"null") >= 0:
         return None
     error_type = None if message.error is _ABSENT else values.error_type(message.error)
     reading = Reading(
@@ -122,19 +120,11 @@ class _MessageReader:
             self._head.error_type = values.error_type(event.get("error")) or "error"
 
     def read_body(self, body: bytes) -> None:
-        try:
-            message = _message.decode(body)
-        except (msgspec.MsgspecError, ValueError, RecursionError):
-            self._read_unusual(body)
+        documented = _read_documented(body)
+        if documented is not None:
+            self._head = documented
             return
-        self._head = Reading(
-            complete=True,
-            response_id=message.id,
-            model_reported=message.model,
-            finish_reason=message.stop_reason,
-            error_type=values.error_type(message.error),
-        )
-        self._merge(message.usage)
+        self._read_unusual(body)
 
     def _read_unusual(self, body: bytes) -> None:
         """Fields of other types than documented cost themselves alone."""

@@ -26,6 +26,7 @@ from byline.gateway.upstream.connection import Lost, UpstreamConnection
 from byline.usage.record import Outcome, UsageRecord
 
 log = logging.getLogger(__name__)
+_TOO_MANY_REQUESTS = 429
 _TIMEOUTS = frozenset({Lost.FIRST_BYTE_TIMEOUT, Lost.STALLED})
 
 
@@ -92,7 +93,7 @@ class Attempt:
         exchange, request = self._exchange, self._exchange.request
         assert request is not None
         self._connection = connection
-        connection.send(request.head, request.segments, self, to_head_request=request.to_head_request)
+        connection.send(request.head, request.segments, self, request.to_head_request)
         self._busy_s += exchange.clock.monotonic() - exchange.body_at
 
     def fail_before_sending(self, error_type: str, message: str, *, timed_out: bool) -> None:
@@ -117,7 +118,7 @@ class Attempt:
             return
         self._note_head(head)
         self._note_first_byte()
-        lines = self._answer_lines(head)
+        lines = head.end_to_end_lines() if exchange.reservation is None else self._answer_lines(head)
         lines.append(b"x-byline-request-id: " + self._record.request_id.encode())
         exchange.reply = None
         try:
@@ -126,9 +127,7 @@ class Attempt:
             self._give_up_metering()
             reading = None
         self._settle(self._outcome(reading), reading)
-        reply.start(head.status, head.reason, lines, len(body))
-        reply.write(body)
-        reply.end()
+        reply.answer(head.status, head.reason, lines, body)
 
     def on_answer_head(self, head: ResponseHead) -> None:
         exchange, record = self._exchange, self._record
@@ -238,7 +237,7 @@ class Attempt:
         record.provider_organization = _text(
             read.get(b"anthropic-organization-id") or read.get(b"openai-organization")
         )
-        if self._around.quota is not None:
+        if self._around.quota is not None and (head.quota or head.status == _TOO_MANY_REQUESTS):
             try:
                 self._around.quota.take(self._exchange, record, head)
             except Exception:
@@ -313,16 +312,18 @@ class Attempt:
     ) -> None:
         """Once per attempt: the row is closed and journalled."""
         self._over = True
-        self._around.drains.end(self)
         exchange, record = self._exchange, self._record
+        if self.drain_deadline:
+            self._around.drains.end(self)
         if reading is None:
             reading = self._read_meter()
-        close_record(record, exchange, reading, outcome)
+        ended_at = close_record(record, exchange, reading, outcome)
         if not exchange.required_route.api.identity_field:
             record.usage_complete = None
         elif reading is None or outcome in {"upstream_disconnect", "interrupted"}:
             record.usage_complete = False
-        self._count_busy()
+        if self._connection is not None and self._began:
+            self._busy_s += ended_at - self._connection.read_began_at
         record.overhead_us = round(self._busy_s * 1e6)
         if not keep_exchange:
             exchange.in_flight = None

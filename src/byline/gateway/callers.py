@@ -99,7 +99,9 @@ class HeadMemory:
         if blanked is None:
             return None
         text, content_length, traceparent = blanked
-        known = self._known.get(self._digest(text))
+        digest = self._secret.copy()
+        digest.update(text)
+        known = self._known.get(digest.digest())
         if known is None or known.generation != self._keys.generation or self._keys.is_stale():
             return None
         now = self._wall()
@@ -133,13 +135,10 @@ class HeadMemory:
             next(self._serials).to_bytes(8, "big"),
             {},
         )
-        self._known[self._digest(blanked[0])] = known
-        return known
-
-    def _digest(self, text: bytes) -> bytes:
         digest = self._secret.copy()
-        digest.update(text)
-        return digest.digest()
+        digest.update(blanked[0])
+        self._known[digest.digest()] = known
+        return known
 
 
 def _blank(block: bytes) -> tuple[bytes, int, bytes | None] | None:

@@ -79,6 +79,8 @@ class ClientConnection(asyncio.Protocol):
         self._consuming = False
         self._lingering = False
         self._stopping = False
+        self._holds_back = False
+        """Reading is paused until the stash has been worked off."""
         self._unread = False
         """The client leaves answers unread: what it asks meanwhile waits."""
         self._half_closed = False
@@ -98,9 +100,10 @@ class ClientConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._lingering:
             return
-        if self._waits:
+        if self._busy or self._unread:
             self._stash += data
             if len(self._stash) > MAX_STASH_BYTES and self._transport is not None:
+                self._holds_back = True
                 self._transport.pause_reading()
             return
         if self._body is not None or self._partial or not self._take_repeat(data):
@@ -295,6 +298,7 @@ class ClientConnection(asyncio.Protocol):
         stash, self._stash = self._stash, b""
         if self._transport is None or self._lingering:
             return
+        self._holds_back = False
         self._transport.resume_reading()
         if stash:
             self._consume(stash)
@@ -319,9 +323,9 @@ class ClientConnection(asyncio.Protocol):
         self._reply = ClientReply(
             self._transport,
             head,
-            peer_address=self._peer_address,
-            close_after=self._stopping or head is None or not head.keep_alive,
-            answered=self._answered,
+            self._peer_address,
+            self._stopping or head is None or not head.keep_alive,
+            self._answered,
         )
         return self._reply
 
@@ -333,7 +337,7 @@ class ClientConnection(asyncio.Protocol):
         elif self._busy and self._opening is None:  # else the stash still begins with this one's body
             self._busy = False
             self._await_request()
-            if not self._consuming:
+            if not self._consuming and (self._stash or self._holds_back or self._half_closed):
                 self._consume_stash()
 
     def _close(self) -> None:

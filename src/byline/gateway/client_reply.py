@@ -8,6 +8,8 @@ from collections.abc import Callable
 from byline.gateway.http1.reply_writer import ReplyWriter
 from byline.gateway.http1.request_head import RequestHead
 
+JOINED_BYTES = 16 * 1024
+"""Up to this size one copy is cheaper than handing over pieces."""
 MAX_DISCARDED_BODY_BYTES = 1024 * 1024
 
 
@@ -18,27 +20,45 @@ class ClientReply(ReplyWriter):
         self,
         transport: asyncio.Transport,
         head: RequestHead | None,
-        *,
         peer_address: str,
         close_after: bool,
         answered: Callable[[], None],
     ) -> None:
         """`head` None: nothing that came could be read as a request."""
+        if head is None:
+            super().__init__(minor=1, to_head_request=False)
+        else:
+            super().__init__(minor=head.line.minor, to_head_request=head.line.method == b"HEAD")
+        self._head = head
         self._transport: asyncio.Transport | None = transport
         self._answered = answered
-        minor, method = (head.line.minor, head.line.method) if head else (1, b"")
-        super().__init__(minor=minor, to_head_request=method == b"HEAD")
-        self._long_body = head is not None and _is_long_to_skip(head)
         self.peer_address = peer_address
         self.close_after = close_after
         """The connection ends with this answer."""
         self.body_is_read = False
 
     def start(self, status: int, reason: bytes, lines: list[bytes], length: int | None) -> None:
-        if self._long_body and not self.body_is_read:
+        if not self.body_is_read and self._head is not None and _is_long_to_skip(self._head):
             self.close_after = True
         self.begin(status, reason, lines, length, close=self.close_after)
         self.close_after = self.close_after or self.ends_with_close
+
+    def answer(self, status: int, reason: bytes, lines: list[bytes], body: bytes) -> None:
+        """`start`, `write` and `end` at once; with one write where nothing about it is special."""
+        if self.minor == 0 or self.to_head_request or self.close_after or not self.body_is_read:
+            self.start(status, reason, lines, len(body))
+            self.write(body)
+            self.end()
+            return
+        self.started = True
+        lines.append(b"content-length: %d" % len(body))
+        if self._transport is not None:
+            head = b"HTTP/1.1 %d %b\r\n%b\r\n\r\n" % (status, reason, b"\r\n".join(lines))
+            if len(body) <= JOINED_BYTES:
+                self._transport.write(head + body)
+            else:
+                self._transport.writelines([head, body])
+            self._answered()
 
     def flush(self) -> None:
         if self._transport is not None and self.pieces:

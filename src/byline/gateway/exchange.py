@@ -36,6 +36,10 @@ class Reply(Protocol):
         """`lines` are taken over. `length` None: the body is sent chunked, or until close to an HTTP/1.0 client."""
         ...
 
+    def answer(self, status: int, reason: bytes, lines: list[bytes], body: bytes) -> None:
+        """`start`, `write` and `end` at once."""
+        ...
+
     def write(self, data: bytes) -> None: ...
     def flush(self) -> None:
         """Sends what was written since the last flush."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from copy import copy
 from datetime import UTC, datetime
+
+from msgspec.structs import replace
 
 from byline.apis.api import Reading
 from byline.gateway.client_product import read_client_product
@@ -46,14 +47,17 @@ def open_record(exchange: Exchange, described: UsageRecord) -> UsageRecord:
 
 def date_record(described: UsageRecord, exchange: Exchange) -> UsageRecord:
     """A copy with the ids and times of this exchange."""
-    record, trace = copy(described), exchange.trace
-    record.request_id = record.exchange_id = exchange.exchange_id
-    record.started_at = exchange.started_at
-    record.trace_id = trace.trace_id
-    record.span_id = trace.span_id
-    record.parent_span_id = trace.parent_span_id
-    record.trace_sampled = trace.sampled
-    return record
+    trace = exchange.trace
+    return replace(
+        described,
+        request_id=exchange.exchange_id,
+        exchange_id=exchange.exchange_id,
+        started_at=exchange.started_at,
+        trace_id=trace.trace_id,
+        span_id=trace.span_id,
+        parent_span_id=trace.parent_span_id,
+        trace_sampled=trace.sampled,
+    )
 
 
 def cut(text: str | None) -> str | None:
@@ -82,15 +86,16 @@ def _attribute(record: UsageRecord, attribution: Attribution) -> None:
     record.request_class = claims.request_class
 
 
-def close_record(record: UsageRecord, exchange: Exchange, reading: Reading | None, outcome: Outcome) -> None:
-    """Adds the end of the attempt and what its Meter read."""
+def close_record(record: UsageRecord, exchange: Exchange, reading: Reading | None, outcome: Outcome) -> float:
+    """Adds the end of the attempt and what its Meter read. Returns that end on the monotonic clock."""
     clock = exchange.clock
     record.outcome = outcome
     record.ended_at = datetime.fromtimestamp(clock.wall(), UTC)
-    record.duration_ms = round((clock.monotonic() - exchange.accepted_at) * 1000, 3)
-    if reading is None:
-        return
-    fill_usage(record, reading)
+    ended_at = clock.monotonic()
+    record.duration_ms = round((ended_at - exchange.accepted_at) * 1000, 3)
+    if reading is not None:
+        fill_usage(record, reading)
+    return ended_at
 
 
 def _retry_count(value: bytes | None) -> int | None:

@@ -13,7 +13,8 @@ from typing import Protocol
 import msgspec
 
 from byline.apis.api import BodyError, Buffer, RequestFacts
-from byline.gateway.callers import Caller, HeadMemory, KnownHead
+from byline.gateway.callers import Caller, HeadMemory, Recalled
+from byline.gateway.conversations import MIN_BYTES, Conversations
 from byline.gateway.exchange import Clock, Exchange, Reply, UpstreamRequest
 from byline.gateway.http1.request_head import RequestHead
 from byline.gateway.recognition import Recognizer
@@ -22,7 +23,8 @@ from byline.gateway.refusals import Refused
 from byline.gateway.stamping import stamp_body
 from byline.gateway.upstream_head import end_upstream_head
 from byline.usage.record import UsageRecord
-from byline.wire.compact import CompactReader, Members, Shape
+from byline.wire.compact import CompactText, Members
+from byline.wire.growing import KnownText
 from byline.wire.json_members import JsonError, check_utf8
 
 MAX_KNOWN_BODIES = 4096
@@ -63,7 +65,7 @@ class Repeats:
         self._recognizer = recognizer
         self._clock = clock
         self._max_body_bytes = min(max_body_bytes, MAX_BODY_BYTES)
-        self._readers: dict[frozenset[str], CompactReader] = {}
+        self._conversations = Conversations()
         self._bodies: dict[bytes, KnownBody] = {}
 
     def open(self, data: bytes, head_end: int, client: Client) -> Exchange | None:
@@ -72,53 +74,62 @@ class Repeats:
         recalled = self._memory.recall(data[:head_end])
         if recalled is None:
             return None
-        known, length = recalled.known, recalled.content_length
-        if len(data) != head_end + 4 + length or not 0 < length <= self._max_body_bytes:
+        known, length, begin = recalled.known, recalled.content_length, head_end + 4
+        if len(data) != begin + length or not 0 < length <= self._max_body_bytes or not known.repeatable:
             return None
-        if not known.repeatable or not _is_utf8(data):
-            return None
-        text = data[head_end + 4 :] if length <= JOINED_BYTES else memoryview(data)[head_end + 4 :]
-        found = self._reader_of(known).read(text)
-        if found is None:
-            return None
-        shape, values = found
-        key = b"\0".join([known.serial, shape.tag, *map(values.__getitem__, shape.watched)])
+        text = data[begin:] if length <= JOINED_BYTES else memoryview(data)[begin:]
+        if length < MIN_BYTES:
+            found = known.route.bodies.read(text)
+            if found is None or not (data.isascii() or _is_utf8(data)):
+                return None
+            key = found.key(known.serial)
+        else:
+            found = self._read_large(recalled, data, text, accepted_at)
+            if found is None:
+                return None
+            key = found.key(known.serial)
         exchange = Exchange(
             known.head, client.new_reply(known.head), known.family, self._clock, recalled.traceparent
         )
         exchange.accepted_at = exchange.body_at = accepted_at
         exchange.known, exchange.route, exchange.admission = known, known.route, known.admission
-        body = self._bodies.get(key) or self._learn(exchange, key, shape, values)
+        body = self._bodies.get(key) or self._learn(exchange, key, found)
         if body is None:
             return None
-        exchange.body_length = length
-        exchange.facts, exchange.caller, exchange.attribution = (
-            body.facts,
-            body.caller,
-            body.caller.attribution,
-        )
-        exchange.hides_usage = body.hides_usage
+        caller = body.caller
+        exchange.facts, exchange.caller, exchange.attribution = body.facts, caller, caller.attribution
+        exchange.body_length, exchange.hides_usage = length, body.hides_usage
         exchange.record = date_record(body.record, exchange)
-        head = body.caller.head_start + end_upstream_head(exchange, length + body.growth)
-        pieces = _edited(text, shape, values, body)
+        pieces = _edited(text, found, body)
+        pieces[0] = caller.head_start + end_upstream_head(exchange, length + body.growth)
         if length <= JOINED_BYTES:
-            exchange.request = UpstreamRequest(b"".join([head, *pieces]), ())
+            exchange.request = UpstreamRequest(b"".join(pieces), ())
         else:
-            exchange.request = UpstreamRequest(head, pieces)
+            exchange.request = UpstreamRequest(b"", pieces)
         return exchange
 
-    def _reader_of(self, known: KnownHead) -> CompactReader:
-        names = known.route.api.acts_on
-        reader = self._readers.get(names)
-        if reader is None:
-            reader = self._readers[names] = CompactReader(names)
-        return reader
+    def check_deadlines(self, now: float) -> None:
+        """On the monotonic clock."""
+        self._conversations.check_deadlines(now)
 
-    def _learn(self, exchange: Exchange, key: bytes, shape: Shape, values: Members) -> KnownBody | None:
+    def _read_large(
+        self, recalled: Recalled, data: bytes, text: bytes | memoryview, now: float
+    ) -> KnownText | CompactText | None:
+        serial = recalled.known.serial
+        known = self._conversations.find(serial, data, len(data) - len(text))
+        if known is not None:
+            return known
+        found = recalled.known.route.bodies.read(text)
+        if found is None or not (data.isascii() or _is_utf8(data)):
+            return None
+        self._conversations.keep(serial, memoryview(text), found, now)
+        return found
+
+    def _learn(self, exchange: Exchange, key: bytes, found: CompactText | KnownText) -> KnownBody | None:
         """Takes a body of these members alone through the steps that any body takes."""
         if len(key) > MAX_KEY_BYTES:
             return None
-        members = {name: values[name].copy() for name in shape.watched}
+        members = found.watched()
         try:
             exchange.facts = facts = exchange.required_route.api.read_request(_encode(members))
             if facts.background or facts.client_metadata:
@@ -146,8 +157,6 @@ class Repeats:
 
 def _is_utf8(data: bytes) -> bool:
     """Also where the head alone is not: such heads are rare, and the long way is open to them."""
-    if data.isascii():
-        return True
     try:
         check_utf8(data)
     except JsonError:
@@ -155,14 +164,14 @@ def _is_utf8(data: bytes) -> bool:
     return True
 
 
-def _edited(text: bytes | memoryview, shape: Shape, values: Members, body: KnownBody) -> list[Buffer]:
-    """The body as it goes out; views of a view, copies of bytes."""
-    pieces: list[Buffer] = []
+def _edited(text: bytes | memoryview, found: CompactText | KnownText, body: KnownBody) -> list[Buffer]:
+    """The body as it goes out, behind a place for the head; views of a view, copies of bytes."""
+    pieces: list[Buffer] = [b""]
     at = 0
     for name, new in body.replaced:
-        start = shape.start(values, name)
+        start, end = found.span(name, len(text))
         pieces += (text[at:start], new)
-        at = start + len(values[name])
+        at = end
     if body.added:
         pieces += (text[at:-1], body.added, b"}")
     else:

@@ -12,6 +12,7 @@ from byline.apis.api import Api, ApiName, Family
 from byline.gateway.http1.request_head import RequestHead
 from byline.gateway.provider import Provider
 from byline.gateway.refusals import Refused
+from byline.wire.compact import CompactReader
 
 _PATHS: dict[tuple[Family, str, str], ApiName] = {
     ("anthropic", "POST", "/v1/messages"): "messages",
@@ -46,6 +47,8 @@ class Route(msgspec.Struct, frozen=True):
     api_name: ApiName
     api: Api
     upstream_path: bytes
+    bodies: CompactReader
+    """Reads what matters to the API of plainly written bodies."""
 
 
 class Routes:
@@ -88,7 +91,8 @@ class Routes:
         if name is None:
             return None
         path = (provider.pool.origin.base_path + rest).encode("ascii")
-        return Route(provider, name, _APIS[name], path)
+        api = _APIS[name]
+        return Route(provider, name, api, path, CompactReader(api.acts_on))
 
     def _split(self, head: RequestHead) -> tuple[Provider | None, str]:
         path = head.line.path

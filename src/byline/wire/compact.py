@@ -24,14 +24,15 @@ _decode = msgspec.json.Decoder(Members).decode
 class Shape:
     """What objects with the same names in the same order have in common."""
 
-    __slots__ = ("_places", "frame_bytes", "tag", "watched")
+    __slots__ = ("frame_bytes", "places", "tag", "watched")
 
     def __init__(self, names: tuple[str, ...], watched: Collection[str]) -> None:
-        self._places: dict[str, tuple[int, int]] = {}
+        self.places: dict[str, tuple[int, int]] = {}
+        """Of each name: how many values stand before its own, and how many other bytes."""
         at = 1
         for index, name in enumerate(names):
             at += len(_encode(name)) + 1
-            self._places[name] = index, at
+            self.places[name] = index, at
             at += 1
         self.frame_bytes = at
         """All that is no value: braces, names, colons, commas."""
@@ -39,20 +40,39 @@ class Shape:
         """Those of the names that matter to the reader, in order."""
         self.tag = _encode(self.watched)
 
-    def start(self, values: Members, name: str) -> int:
-        """Where the value of a member stands."""
-        index, before = self._places[name]
-        return before + sum(map(len, islice(values.values(), index)))
+
+class CompactText(msgspec.Struct, frozen=True, gc=False):
+    """One such object. Its values are views of the text."""
+
+    shape: Shape
+    values: Members
+
+    def key(self, prefix: bytes) -> bytes:
+        """What the watched members are, as bytes that nothing else has."""
+        shape = self.shape
+        return b"\0".join([prefix, shape.tag, *map(self.values.__getitem__, shape.watched)])
+
+    def watched(self) -> Members:
+        """Copies, which don't keep the text alive."""
+        return {name: self.values[name].copy() for name in self.shape.watched}
+
+    def span(self, name: str, length: int) -> tuple[int, int]:
+        """Where the value of a member stands. `length` is the text's."""
+        index, before = self.shape.places[name]
+        start = before + sum(map(len, islice(self.values.values(), index)))
+        return start, start + len(self.values[name])
 
 
 class CompactReader:
     """`watched`: names of the members that make a difference to whoever reads."""
 
+    __slots__ = ("_shapes", "_watched")
+
     def __init__(self, watched: Collection[str]) -> None:
         self._watched = watched
         self._shapes: dict[tuple[str, ...], Shape] = {}
 
-    def read(self, text: bytes | memoryview) -> tuple[Shape, Members] | None:
+    def read(self, text: bytes | memoryview) -> CompactText | None:
         """None for what is not compact, or no JSON object at all. Broken UTF-8 is for the caller to find."""
         try:
             values = _decode(text)
@@ -61,7 +81,7 @@ class CompactReader:
         shape = self._shapes.get(tuple(values)) or self._shape_of(values)
         if shape is None or shape.frame_bytes + sum(map(len, values.values())) != len(text):
             return None
-        return shape, values
+        return CompactText(shape, values)
 
     def _shape_of(self, values: Members) -> Shape | None:
         if not 0 < len(values) <= MAX_MEMBERS:

@@ -8,9 +8,11 @@ _BODYLESS = frozenset({204, 304})
 class ReplyWriter:
     """Collects pieces; whoever owns the socket takes them."""
 
+    __slots__ = ("_chunked", "ends_with_close", "minor", "pieces", "started", "to_head_request")
+
     def __init__(self, *, minor: int, to_head_request: bool) -> None:
-        self._minor = minor
-        self._to_head_request = to_head_request
+        self.minor = minor
+        self.to_head_request = to_head_request
         self._chunked = False
         self.pieces: list[bytes] = []
         self.started = False
@@ -25,19 +27,19 @@ class ReplyWriter:
         if length is not None:
             if status not in _BODYLESS:
                 lines.append(b"content-length: %d" % length)
-        elif self._minor == 1:
+        elif self.minor == 1:
             self._chunked = True
             lines.append(b"transfer-encoding: chunked")
         else:
             self.ends_with_close = True
         if close or self.ends_with_close:
             lines.append(b"connection: close")
-        elif self._minor == 0:
+        elif self.minor == 0:
             lines.append(b"connection: keep-alive")
         self.pieces.append(b"HTTP/1.1 %d %b\r\n%b\r\n\r\n" % (status, reason, b"\r\n".join(lines)))
 
     def write(self, data: bytes) -> None:
-        if not data or self._to_head_request:
+        if not data or self.to_head_request:
             return
         if self._chunked:
             self.pieces += (b"%x\r\n" % len(data), data, b"\r\n")
@@ -45,7 +47,7 @@ class ReplyWriter:
             self.pieces.append(data)
 
     def finish(self) -> None:
-        if self._chunked and not self._to_head_request:
+        if self._chunked and not self.to_head_request:
             self.pieces.append(b"0\r\n\r\n")
 
     def take(self) -> bytes:

@@ -53,7 +53,7 @@ class ResponseReader:
         self.clean = True
         """False once something came that belongs to no request."""
 
-    def expect(self, *, to_head_request: bool = False) -> None:
+    def expect(self, to_head_request: bool = False) -> None:
         self._expects = _Expects.HEAD
         self._interim = 0
         self._to_head_request = to_head_request

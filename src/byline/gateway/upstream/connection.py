@@ -30,7 +30,7 @@ class Lost(StrEnum):
 
 
 class AttemptListener(Protocol):
-    """Who waits for an answer. After `on_answer_end` or `on_answer_lost` only `on_read_done` comes."""
+    """Who waits for an answer. `on_answer_end`, `on_whole_answer` and `on_answer_lost` end it."""
 
     def on_answer_head(self, head: ResponseHead) -> None: ...
     def on_answer_body(self, data: bytes) -> None: ...
@@ -99,9 +99,10 @@ class UpstreamConnection(asyncio.Protocol):
             self._reader.feed(data)
         except AnswerFramingError:
             self._lose(Lost.MALFORMED)
-        listener.on_read_done()
         if self._listener is None:
             self._settle()
+        else:
+            listener.on_read_done()
 
     def eof_received(self) -> bool:
         listener = self._listener
@@ -126,9 +127,9 @@ class UpstreamConnection(asyncio.Protocol):
     def is_fresh(self) -> bool:
         """Idle, and nothing waits to be read: neither an end of the stream nor stray bytes."""
         transport = self._transport
-        return (
-            self.is_idle and transport is not None and not transport.is_closing() and not self._poll.poll(0)
-        )
+        if transport is None or self._listener is not None or not self._reusable or transport.is_closing():
+            return False
+        return not self._poll.poll(0)
 
     def rest(self) -> None:
         """Idle from now on."""
@@ -154,7 +155,6 @@ class UpstreamConnection(asyncio.Protocol):
         head: bytes,
         body: Sequence[bytes | memoryview],
         listener: AttemptListener,
-        *,
         to_head_request: bool = False,
     ) -> None:
         assert self._transport is not None
@@ -163,10 +163,13 @@ class UpstreamConnection(asyncio.Protocol):
         self._answered = False
         # Body pieces go straight to the listener: this is the path of every streamed event.
         self.on_answer_body = listener.on_answer_body
-        self._reader.expect(to_head_request=to_head_request)
+        self._reader.expect(to_head_request)
         self.requests_sent += 1
         self.deadline = self._clock() + self._timeouts.first_byte_s
-        self._transport.writelines([head, *body])
+        if body:
+            self._transport.writelines([head, *body])
+        else:
+            self._transport.write(head)
 
     def abort(self) -> None:
         """Cancels what is under way; the listener hears nothing more."""
@@ -216,7 +219,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _settle(self) -> None:
         """The answer is over: back to the pool, or closed where there is any doubt."""
-        self.resume()
+        if self._paused:
+            self.resume()
         transport = self._transport
         assert transport is not None
         # A request not fully written yet would be followed by the next one's bytes.
