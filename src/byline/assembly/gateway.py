@@ -184,7 +184,7 @@ def build_worker(
         limits=_client_limits(settings),
         options=WorkerOptions(settings.gateway.max_connections, settings.gateway.shutdown_timeout),
         drains=drains,
-        watched=[pipeline, *(provider.pool for provider in providers)],
+        watched=[provider.pool for provider in providers],
         periodics=[
             Periodic(settings.keys.poll_interval, directory.refresh_if_changed),
             # In a thread: it may wait for a lock or the disk.

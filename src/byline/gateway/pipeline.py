@@ -163,10 +163,6 @@ class Pipeline:
         stamp(exchange, caller, self._tally)
         self._forwarder.forward(exchange)
 
-    def check_deadlines(self, now: float) -> None:
-        """On the monotonic clock."""
-        self._repeats.check_deadlines(now)
-
     def refuse(self, exchange: Exchange, refusal: Refused) -> None:
         """Answered in the provider's shape; a caller we know leaves a row as well."""
         reply, exchange.reply = exchange.reply, None

@@ -13,8 +13,7 @@ from typing import Protocol
 import msgspec
 
 from byline.apis.api import BodyError, Buffer, RequestFacts
-from byline.gateway.callers import Caller, HeadMemory, Recalled
-from byline.gateway.conversations import MIN_BYTES, Conversations
+from byline.gateway.callers import Caller, HeadMemory
 from byline.gateway.exchange import Clock, Exchange, Reply, UpstreamRequest
 from byline.gateway.http1.request_head import RequestHead
 from byline.gateway.recognition import Recognizer
@@ -24,7 +23,6 @@ from byline.gateway.stamping import stamp_body
 from byline.gateway.upstream_head import end_upstream_head
 from byline.usage.record import UsageRecord
 from byline.wire.compact import CompactText, Members
-from byline.wire.growing import KnownText
 from byline.wire.json_members import JsonError, check_utf8
 
 MAX_KNOWN_BODIES = 4096
@@ -65,7 +63,6 @@ class Repeats:
         self._recognizer = recognizer
         self._clock = clock
         self._max_body_bytes = min(max_body_bytes, MAX_BODY_BYTES)
-        self._conversations = Conversations()
         self._bodies: dict[bytes, KnownBody] = {}
 
     def open(self, data: bytes, head_end: int, client: Client) -> Exchange | None:
@@ -78,16 +75,10 @@ class Repeats:
         if len(data) != begin + length or not 0 < length <= self._max_body_bytes or not known.repeatable:
             return None
         text = data[begin:] if length <= JOINED_BYTES else memoryview(data)[begin:]
-        if length < MIN_BYTES:
-            found = known.route.bodies.read(text)
-            if found is None or not (data.isascii() or _is_utf8(data)):
-                return None
-            key = found.key(known.serial)
-        else:
-            found = self._read_large(recalled, data, text, accepted_at)
-            if found is None:
-                return None
-            key = found.key(known.serial)
+        found = known.route.bodies.read(text)
+        if found is None or not (data.isascii() or _is_utf8(data)):
+            return None
+        key = found.key(known.serial)
         exchange = Exchange(
             known.head, client.new_reply(known.head), known.family, self._clock, recalled.traceparent
         )
@@ -108,24 +99,7 @@ class Repeats:
             exchange.request = UpstreamRequest(b"", pieces)
         return exchange
 
-    def check_deadlines(self, now: float) -> None:
-        """On the monotonic clock."""
-        self._conversations.check_deadlines(now)
-
-    def _read_large(
-        self, recalled: Recalled, data: bytes, text: bytes | memoryview, now: float
-    ) -> KnownText | CompactText | None:
-        serial = recalled.known.serial
-        known = self._conversations.find(serial, data, len(data) - len(text))
-        if known is not None:
-            return known
-        found = recalled.known.route.bodies.read(text)
-        if found is None or not (data.isascii() or _is_utf8(data)):
-            return None
-        self._conversations.keep(serial, memoryview(text), found, now)
-        return found
-
-    def _learn(self, exchange: Exchange, key: bytes, found: CompactText | KnownText) -> KnownBody | None:
+    def _learn(self, exchange: Exchange, key: bytes, found: CompactText) -> KnownBody | None:
         """Takes a body of these members alone through the steps that any body takes."""
         if len(key) > MAX_KEY_BYTES:
             return None
@@ -164,7 +138,7 @@ def _is_utf8(data: bytes) -> bool:
     return True
 
 
-def _edited(text: bytes | memoryview, found: CompactText | KnownText, body: KnownBody) -> list[Buffer]:
+def _edited(text: bytes | memoryview, found: CompactText, body: KnownBody) -> list[Buffer]:
     """The body as it goes out, behind a place for the head; views of a view, copies of bytes."""
     pieces: list[Buffer] = [b""]
     at = 0
