@@ -153,7 +153,7 @@ def test_large_bodies_keep_every_byte(ways: Ways, size: int) -> None:
 
 
 def conversation(*last: str, model: str = "m") -> bytes:
-    turns = ",".join([*[f'{{"role":"user","content":"{"x" * 1000}"}}' for _ in range(60)], *last])
+    turns = ",".join([*[f'{{"role":"user","content":"{"x" * 20}"}}' for _ in range(60)], *last])
     end = '"metadata":{"user_id":"me"},"max_tokens":5}'
     return f'{{"model":"{model}","messages":[{turns}],{end}'.encode()
 

@@ -27,6 +27,7 @@ from byline.usage.record import Outcome, UsageRecord
 
 log = logging.getLogger(__name__)
 _TOO_MANY_REQUESTS = 429
+MAX_ID_CHARS = 256
 _TIMEOUTS = frozenset({Lost.FIRST_BYTE_TIMEOUT, Lost.STALLED})
 
 
@@ -60,7 +61,7 @@ class Attempt:
 
     __slots__ = (
         "_around", "_began", "_busy_s", "_connection", "_exchange", "_filter", "_meter", "_over", "_record",
-        "_seen_body", "_send_again", "drain_bytes_left", "drain_deadline",
+        "_route", "_seen_body", "_send_again", "drain_bytes_left", "drain_deadline",
     )  # fmt: skip
 
     def __init__(
@@ -73,6 +74,7 @@ class Attempt:
         """`send_again`: once more, on a fresh connection, as the next attempt."""
         self._send_again = send_again
         self._exchange = exchange
+        self._route = exchange.required_route
         self._record = record
         self._around = around
         self._connection: UpstreamConnection | None = None
@@ -122,7 +124,7 @@ class Attempt:
         lines.append(b"x-byline-request-id: " + self._record.request_id.encode())
         exchange.reply = None
         try:
-            reading = exchange.required_route.api.read_answer(body)
+            reading = self._route.api.read_answer(body)
         except Exception:  # noqa: BLE001 - logged there
             self._give_up_metering()
             reading = None
@@ -160,9 +162,11 @@ class Attempt:
     def on_read_done(self) -> None:
         if self._over:
             return
-        if self._exchange.reply is not None:
-            self._exchange.reply.flush()
-        self._count_busy()
+        exchange, connection = self._exchange, self._connection
+        if exchange.reply is not None:
+            exchange.reply.flush()
+        if connection is not None and self._began:
+            self._busy_s += exchange.clock.monotonic() - connection.read_began_at
 
     def on_answer_end(self) -> None:
         if self._over:
@@ -233,10 +237,12 @@ class Attempt:
         record, read = self._record, head.read
         self._began = True
         record.http_status = head.status
-        record.upstream_request_id = _text(read.get(b"request-id") or read.get(b"x-request-id"))
-        record.provider_organization = _text(
-            read.get(b"anthropic-organization-id") or read.get(b"openai-organization")
-        )
+        request_id = read.get(b"request-id") or read.get(b"x-request-id")
+        if request_id:
+            record.upstream_request_id = request_id.decode("latin-1")[:MAX_ID_CHARS]
+        organization = read.get(b"anthropic-organization-id") or read.get(b"openai-organization")
+        if organization:
+            record.provider_organization = organization.decode("latin-1")[:MAX_ID_CHARS]
         if self._around.quota is not None and (head.quota or head.status == _TOO_MANY_REQUESTS):
             try:
                 self._around.quota.take(self._exchange, record, head)
@@ -254,10 +260,6 @@ class Attempt:
             return head.end_to_end_lines()
         is_anthropic = exchange.required_route.provider.family == "anthropic"
         return answer_lines(exchange.reservation, head, is_anthropic=is_anthropic)
-
-    def _count_busy(self) -> None:
-        if self._connection is not None and self._began:
-            self._busy_s += self._exchange.clock.monotonic() - self._connection.read_began_at
 
     def _abort(self, outcome: Outcome) -> None:
         if self._over:
@@ -318,7 +320,7 @@ class Attempt:
         if reading is None:
             reading = self._read_meter()
         ended_at = close_record(record, exchange, reading, outcome)
-        if not exchange.required_route.api.identity_field:
+        if not self._route.api.identity_field:
             record.usage_complete = None
         elif reading is None or outcome in {"upstream_disconnect", "interrupted"}:
             record.usage_complete = False
@@ -330,10 +332,6 @@ class Attempt:
             if exchange.reservation is not None and self._around.budgets is not None:
                 self._around.budgets.settle(exchange, record, sent=self._connection is not None)
         self._around.journal.append_end(record)
-
-
-def _text(value: bytes | None) -> str | None:
-    return value.decode("latin-1")[:256] if value else None
 
 
 def _explain(why: Lost) -> str:
