@@ -159,6 +159,21 @@ class Attempt:
         elif data:
             reply.write(data)
 
+    def on_answer_chunk(self, framed: bytes, data: bytes) -> None:
+        """The usual event of a stream: goes on as it was framed where nothing is left out of it."""
+        reply = self._exchange.reply
+        if reply is None or self._filter is not None or not reply.relays_chunks:
+            self.on_answer_body(data)
+            return
+        if not self._seen_body:
+            self._note_first_byte()
+        if self._meter is not None:
+            try:
+                self._meter.feed(data)
+            except Exception:  # noqa: BLE001 - logged there
+                self._give_up_metering()
+        reply.relay_chunk(framed)
+
     def on_read_done(self) -> None:
         if self._over:
             return

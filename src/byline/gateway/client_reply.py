@@ -60,6 +60,12 @@ class ClientReply(ReplyWriter):
                 self._transport.writelines([head, body])
             self._answered()
 
+    def relay_chunk(self, framed: bytes) -> None:
+        if self.pieces:
+            self.pieces.append(framed)
+        elif self._transport is not None:
+            self._transport.write(framed)
+
     def flush(self) -> None:
         if self._transport is not None and self.pieces:
             self._transport.write(self.take())

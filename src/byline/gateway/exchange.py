@@ -31,6 +31,8 @@ class Reply(Protocol):
     """The client's side of an exchange. After `end` or `cut` nothing may be written."""
 
     peer_address: str
+    relays_chunks: bool
+    """The answer goes out in chunks, so that a chunk as it came is as good as ours."""
 
     def start(self, status: int, reason: bytes, lines: list[bytes], length: int | None) -> None:
         """`lines` are taken over. `length` None: the body is sent chunked, or until close to an HTTP/1.0 client."""
@@ -41,6 +43,10 @@ class Reply(Protocol):
         ...
 
     def write(self, data: bytes) -> None: ...
+    def relay_chunk(self, framed: bytes) -> None:
+        """A whole chunk with its framing, sent at once. Only where `relays_chunks`."""
+        ...
+
     def flush(self) -> None:
         """Sends what was written since the last flush."""
         ...

@@ -88,6 +88,9 @@ class _Answer:
     def on_answer_body(self, data: bytes) -> None:
         pass
 
+    def on_answer_chunk(self, framed: bytes, data: bytes) -> None:
+        pass
+
     def on_answer_end(self) -> None:
         if not self.done.done():
             self.done.set_result(self._status)

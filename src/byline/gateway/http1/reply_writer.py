@@ -8,7 +8,7 @@ _BODYLESS = frozenset({204, 304})
 class ReplyWriter:
     """Collects pieces; whoever owns the socket takes them."""
 
-    __slots__ = ("_chunked", "ends_with_close", "minor", "pieces", "started", "to_head_request")
+    __slots__ = ("_chunked", "ends_with_close", "minor", "pieces", "relays_chunks", "started", "to_head_request")
 
     def __init__(self, *, minor: int, to_head_request: bool) -> None:
         self.minor = minor
@@ -16,6 +16,8 @@ class ReplyWriter:
         self._chunked = False
         self.pieces: list[bytes] = []
         self.started = False
+        self.relays_chunks = False
+        """The body goes out in chunks, so that a chunk as it came is as good as ours."""
         self.ends_with_close = False
         """The client can tell the end of the body only by the end of the connection."""
 
@@ -29,6 +31,7 @@ class ReplyWriter:
                 lines.append(b"content-length: %d" % length)
         elif self.minor == 1:
             self._chunked = True
+            self.relays_chunks = not self.to_head_request
             lines.append(b"transfer-encoding: chunked")
         else:
             self.ends_with_close = True

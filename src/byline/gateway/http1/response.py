@@ -14,13 +14,17 @@ from byline.gateway.http1.response_head import AnswerFramingError, ResponseHead
 
 MAX_HEAD_BYTES = 262_144
 MAX_INTERIM = 64
+MAX_KNOWN_CHUNK_BYTES = 65_536
 _BODYLESS = frozenset({204, 304})
+_LAST_CHUNK = b"0\r\n\r\n"
 _CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
 class AnswerListener(Protocol):
     on_answer_body: Callable[[bytes], None]
     """Looked up anew for each read: an attempt that was given up no longer listens."""
+    on_answer_chunk: Callable[[bytes, bytes], None]
+    """Instead of `on_answer_body`, where a read was one whole chunk: as it was framed, and its data."""
 
     def on_answer_head(self, head: ResponseHead) -> None: ...
     def on_whole_answer(self, head: ResponseHead, body: bytes) -> None:
@@ -66,6 +70,9 @@ class ResponseReader:
     def feed(self, data: bytes) -> None:
         """Raises AnswerFramingError."""
         expects = self._expects
+        if expects is _Expects.CHUNKED_BODY:
+            self._take_chunks(data)
+            return
         if expects is _Expects.HEAD:
             data = self._take_head(self._partial + data if self._partial else data)
             if not data:
@@ -133,6 +140,14 @@ class ResponseReader:
     def _take_chunks(self, data: bytes) -> None:
         chunks = self._chunks
         assert chunks is not None
+        if chunks.is_between:
+            opening = lone_chunk_opening(data)
+            if opening:
+                self._listener.on_answer_chunk(data, data[len(opening) : -2])
+                return
+            if data == _LAST_CHUNK:
+                self._end()
+                return
         chunks.feed(data)
         if chunks.done:
             self.clean = self.clean and not chunks.overrun
@@ -144,6 +159,29 @@ class ResponseReader:
         self._listener.on_answer_end()
 
 
+_openings: dict[int, bytes] = {}
+
+
+def lone_chunk_opening(data: bytes) -> bytes:
+    """The size line, if `data` is exactly one chunk with its size in its shortest spelling; else empty."""
+    opening = _openings.get(len(data))
+    if opening is None:
+        opening = _opening_of(len(data))
+    return opening if data.startswith(opening) and data.endswith(b"\r\n") else b""
+
+
+def _opening_of(total: int) -> bytes:
+    """Of a chunk that has `total` bytes with its framing. What can't be one gets an impossible line."""
+    digits = 1
+    while len(b"%x" % max(total - 4 - digits, 0)) > digits:
+        digits += 1
+    size = total - 4 - digits
+    opening = b"%x\r\n" % size if size > 0 and len(b"%x" % size) == digits else b"-"
+    if total <= MAX_KNOWN_CHUNK_BYTES:
+        _openings[total] = opening
+    return opening
+
+
 class _ChunkReader:
     """llhttp, told that a chunked body comes."""
 
@@ -151,18 +189,31 @@ class _ChunkReader:
         self._listener = listener
         self.done = False
         self.overrun = False
-        self._parser = httptools.HttpResponseParser(self)
-        self._parser.feed_data(_CHUNKED_HEAD)
+        self.is_between = True
+        """All that came were whole chunks: the next byte begins another's size."""
+        self._parser: httptools.HttpResponseParser | None = None
 
     def feed(self, data: bytes) -> None:
+        parser = self._parser
+        if parser is None:
+            parser = self._parser = httptools.HttpResponseParser(self)
+            parser.feed_data(_CHUNKED_HEAD)
         try:
-            self._parser.feed_data(data)
+            parser.feed_data(data)
         except httptools.HttpParserCallbackError as error:
             raise error.__context__ or error from None
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if not self.done:
                 raise AnswerFramingError("malformed chunks") from error
             self.overrun = True
+        # Digits of a next size may have come already, but they don't end so.
+        self.is_between = self.is_between and data.endswith(b"\r\n")
+
+    def on_chunk_header(self) -> None:
+        self.is_between = False
+
+    def on_chunk_complete(self) -> None:
+        self.is_between = True
 
     def on_body(self, data: bytes) -> None:
         self._listener.on_answer_body(data)

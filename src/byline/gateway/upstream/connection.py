@@ -34,6 +34,10 @@ class AttemptListener(Protocol):
 
     def on_answer_head(self, head: ResponseHead) -> None: ...
     def on_answer_body(self, data: bytes) -> None: ...
+    def on_answer_chunk(self, framed: bytes, data: bytes) -> None:
+        """One whole chunk of the body, also as it was framed."""
+        ...
+
     def on_whole_answer(self, head: ResponseHead, body: bytes) -> None:
         """Head, body and end at once."""
         ...
@@ -73,6 +77,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._reusable = True
         self._paused = False
         self.on_answer_body: Callable[[bytes], None] = _ignore
+        self.on_answer_chunk: Callable[[bytes, bytes], None] = _ignore_chunk
         self.requests_sent = 0
         self.read_began_at = 0.0
         """When the read under way was handed to us."""
@@ -163,6 +168,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._answered = False
         # Body pieces go straight to the listener: this is the path of every streamed event.
         self.on_answer_body = listener.on_answer_body
+        self.on_answer_chunk = listener.on_answer_chunk
         self._reader.expect(to_head_request)
         self.requests_sent += 1
         self.deadline = self._clock() + self._timeouts.first_byte_s
@@ -175,7 +181,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Cancels what is under way; the listener hears nothing more."""
         self._reusable = False
         self._listener = None
-        self.on_answer_body = _ignore
+        self._deafen()
         if self._transport is not None:
             self._transport.abort()
 
@@ -204,18 +210,22 @@ class UpstreamConnection(asyncio.Protocol):
 
     def on_whole_answer(self, head: ResponseHead, body: bytes) -> None:
         listener, self._listener = self._listener, None
-        self.on_answer_body = _ignore
+        self._deafen()
         self._reusable = self._reusable and head.keep_alive
         if listener is not None:
             listener.on_whole_answer(head, body)
 
     def on_answer_end(self) -> None:
         listener, self._listener = self._listener, None
-        self.on_answer_body = _ignore
+        self._deafen()
         if listener is not None:
             listener.on_answer_end()
 
     # inside
+
+    def _deafen(self) -> None:
+        self.on_answer_body = _ignore
+        self.on_answer_chunk = _ignore_chunk
 
     def _settle(self) -> None:
         """The answer is over: back to the pool, or closed where there is any doubt."""
@@ -231,7 +241,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _lose(self, why: Lost) -> None:
         listener, self._listener = self._listener, None
-        self.on_answer_body = _ignore
+        self._deafen()
         self._reusable = False
         if listener is not None:
             if why in {Lost.CLOSED, Lost.RESET} and not self._answered and self.requests_sent > 1:
@@ -243,3 +253,7 @@ class UpstreamConnection(asyncio.Protocol):
 
 def _ignore(data: bytes) -> None:
     """Nobody waits for these bytes any more."""
+
+
+def _ignore_chunk(framed: bytes, data: bytes) -> None:
+    """As `_ignore`."""
