@@ -14,6 +14,7 @@ import msgspec
 
 from byline.apis.api import BodyError, Buffer, RequestFacts
 from byline.gateway.callers import Caller, HeadMemory
+from byline.gateway.conversations import MIN_BYTES, Conversations
 from byline.gateway.exchange import Clock, Exchange, Reply, UpstreamRequest
 from byline.gateway.http1.request_head import RequestHead
 from byline.gateway.recognition import Recognizer
@@ -22,7 +23,8 @@ from byline.gateway.refusals import Refused
 from byline.gateway.stamping import stamp_body
 from byline.gateway.upstream_head import end_upstream_head
 from byline.usage.record import UsageRecord
-from byline.wire.compact import CompactText, Members
+from byline.wire.compact import CompactReader, CompactText, Members
+from byline.wire.growing import KnownText
 from byline.wire.json_members import JsonError, check_utf8
 
 MAX_KNOWN_BODIES = 4096
@@ -63,6 +65,7 @@ class Repeats:
         self._recognizer = recognizer
         self._clock = clock
         self._max_body_bytes = min(max_body_bytes, MAX_BODY_BYTES)
+        self._conversations = Conversations()
         self._bodies: dict[bytes, KnownBody] = {}
 
     def open(self, data: bytes, head_end: int, client: Client) -> Exchange | None:
@@ -75,8 +78,8 @@ class Repeats:
         if len(data) != begin + length or not 0 < length <= self._max_body_bytes or not known.repeatable:
             return None
         text = data[begin:] if length <= JOINED_BYTES else memoryview(data)[begin:]
-        found = known.route.bodies.read(text)
-        if found is None or not (data.isascii() or _is_utf8(data)):
+        found = self._read(known.serial, known.route.bodies, data, text)
+        if found is None:
             return None
         key = found.key(known.serial)
         exchange = Exchange(
@@ -99,7 +102,23 @@ class Repeats:
             exchange.request = UpstreamRequest(b"", pieces)
         return exchange
 
-    def _learn(self, exchange: Exchange, key: bytes, found: CompactText) -> KnownBody | None:
+    def _read(
+        self, serial: bytes, bodies: CompactReader, data: bytes, text: bytes | memoryview
+    ) -> CompactText | KnownText | None:
+        """None where the body is not plain or its text is not UTF-8."""
+        if isinstance(text, memoryview) and len(text) >= MIN_BYTES:
+            return self._conversations.find(serial, text) or self._read_large(serial, bodies, data, text)
+        return _read_whole(bodies, data, text)
+
+    def _read_large(
+        self, serial: bytes, bodies: CompactReader, data: bytes, text: memoryview
+    ) -> CompactText | None:
+        found = _read_whole(bodies, data, text)
+        if found is not None:
+            self._conversations.keep(serial, text, found)
+        return found
+
+    def _learn(self, exchange: Exchange, key: bytes, found: CompactText | KnownText) -> KnownBody | None:
         """Takes a body of these members alone through the steps that any body takes."""
         if len(key) > MAX_KEY_BYTES:
             return None
@@ -129,6 +148,11 @@ class Repeats:
         return body
 
 
+def _read_whole(bodies: CompactReader, data: bytes, text: bytes | memoryview) -> CompactText | None:
+    found = bodies.read(text)
+    return found if found is not None and (data.isascii() or _is_utf8(data)) else None
+
+
 def _is_utf8(data: bytes) -> bool:
     """Also where the head alone is not: such heads are rare, and the long way is open to them."""
     try:
@@ -138,7 +162,7 @@ def _is_utf8(data: bytes) -> bool:
     return True
 
 
-def _edited(text: bytes | memoryview, found: CompactText, body: KnownBody) -> list[Buffer]:
+def _edited(text: bytes | memoryview, found: CompactText | KnownText, body: KnownBody) -> list[Buffer]:
     """The body as it goes out, behind a place for the head; views of a view, copies of bytes."""
     pieces: list[Buffer] = [b""]
     at = 0
