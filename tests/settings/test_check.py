@@ -40,6 +40,7 @@ LOCAL = "[providers.local]\nkind = 'openai'\n"
         ("[identity.antropic]\npolicy = 'keep'\n", "did you mean [identity.anthropic]?"),
         ("[gateway]\ntls_cert = 'a.pem'\n", "gateway.tls_key is missing"),
         ("[gateway]\ntls_key = 'a.pem'\n", "gateway.tls_cert is missing"),
+        ("[gateway]\nmax_body_bytes = '2GiB'\n", "gateway.max_buffered_bytes is less than max_body_bytes"),
         ("[gateway]\nport = 8788\n", "gateway.port and console.port are both 8788"),
         ("[auth.jwt]\njwks_url = 'https://h'\njwks_file = 'f'\n", "both jwks_url and jwks_file"),
         ("[providers.openai.credentials.client]\napi_key_env = 'K'\n", "choose another name"),

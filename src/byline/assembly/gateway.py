@@ -42,6 +42,7 @@ from byline.gateway.quota import QuotaWatch, read_kept
 from byline.gateway.readiness import WorkerReadiness
 from byline.gateway.recognition import Recognizer
 from byline.gateway.routes import Routes
+from byline.gateway.uploads import UploadLimits, Uploads
 from byline.gateway.worker import Periodic, Worker, WorkerOptions
 from byline.gateway.worker_events import INTERVAL_S, WorkerEvents
 from byline.settings import Settings, SettingsError
@@ -182,6 +183,7 @@ def build_worker(
     return Worker(
         pipeline,
         limits=_client_limits(settings),
+        uploads=Uploads(_upload_limits(settings), tally),
         options=WorkerOptions(settings.gateway.max_connections, settings.gateway.shutdown_timeout),
         drains=drains,
         watched=[provider.pool for provider in providers],
@@ -215,10 +217,19 @@ def _client_limits(settings: Settings) -> ClientLimits:
     gateway = settings.gateway
     return ClientLimits(
         max_header_bytes=gateway.max_header_bytes,
-        max_body_bytes=gateway.max_body_bytes,
         header_timeout_s=gateway.header_timeout,
         body_timeout_s=gateway.body_timeout,
         idle_timeout_s=gateway.idle_timeout,
+    )
+
+
+def _upload_limits(settings: Settings) -> UploadLimits:
+    gateway = settings.gateway
+    return UploadLimits(
+        max_body_bytes=gateway.max_body_bytes,
+        max_buffered_bytes=gateway.max_buffered_bytes,
+        pause_s=gateway.body_timeout,
+        min_bytes_per_s=gateway.min_body_rate,
     )
 
 

@@ -15,11 +15,11 @@ import msgspec
 
 from byline.gateway.client_reply import ClientReply
 from byline.gateway.exchange import Exchange, Reply
-from byline.gateway.http1.body import BodyReceiver, SizedBody, receive_body
 from byline.gateway.http1.errors import ProtocolError
 from byline.gateway.http1.head_framing import find_head_end
 from byline.gateway.http1.request_head import RequestHead
 from byline.gateway.refusals import Refused, kind_of_status
+from byline.gateway.uploads import Upload, Uploads
 
 log = logging.getLogger(__name__)
 NEVER = float("inf")
@@ -30,7 +30,6 @@ WRITE_BUFFER_BYTES = 262_144
 
 class ClientLimits(msgspec.Struct, frozen=True):
     max_header_bytes: int = 65_536
-    max_body_bytes: int = 64 * 1024 * 1024
     header_timeout_s: float = 10.0
     body_timeout_s: float = 60.0
     idle_timeout_s: float = 75.0
@@ -54,6 +53,7 @@ class ClientConnection(asyncio.Protocol):
         self,
         handler: Handler,
         limits: ClientLimits,
+        uploads: Uploads,
         clock: Callable[[], float],
         opened: Callable[[ClientConnection], None],
         closed: Callable[[ClientConnection], None],
@@ -61,6 +61,7 @@ class ClientConnection(asyncio.Protocol):
         """`closed` is called for whatever was `opened`: a failed TLS handshake opens nothing."""
         self._handler = handler
         self._limits = limits
+        self._uploads = uploads
         self._clock = clock
         self._opened_connection = opened
         self._closed = closed
@@ -72,7 +73,7 @@ class ClientConnection(asyncio.Protocol):
         """What came while a request was under way."""
         self._reply: ClientReply | None = None
         self._exchange: Exchange | None = None
-        self._body: BodyReceiver | None = None
+        self._body: Upload | None = None
         self._opening: asyncio.Task[None] | None = None
         self._busy = False
         """A request has been handed over whole, or waits to be authenticated."""
@@ -121,6 +122,7 @@ class ClientConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.deadline = NEVER
         self._transport = None
+        self._give_up_body()
         if self._opening is not None:
             self._opening.cancel()
         if self._reply is not None:
@@ -255,15 +257,15 @@ class ClientConnection(asyncio.Protocol):
         if not head.chunked and len(rest) >= length:  # nearly every request comes in one read
             self._proceed(exchange, rest[:length])
             return rest[length:]
-        self._body = receive_body(head, self._limits.max_body_bytes)
+        self._body = self._uploads.receive(head, self._clock())
         if head.expects_continue and self._transport is not None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         return rest
 
-    def _take_body(self, body: BodyReceiver, data: bytes) -> bytes:
+    def _take_body(self, body: Upload, data: bytes) -> bytes:
         rest = body.take(data)
         if not body.done:
-            self.deadline = self._clock() + self._limits.body_timeout_s
+            self.deadline = body.deadline(self._clock())
             return rest
         self._body = None
         if self._exchange is not None:
@@ -284,9 +286,14 @@ class ClientConnection(asyncio.Protocol):
         if self._lingering:
             return
         if head.content_length:
-            self._body = SizedBody(head.content_length, keep=False)
+            self._body = self._uploads.pass_over(head.content_length, self._clock())
         else:
             self._await_request()
+
+    def _give_up_body(self) -> None:
+        body, self._body = self._body, None
+        if body is not None:
+            body.give_up()
 
     def _await_request(self) -> None:
         limits = self._limits
@@ -308,13 +315,15 @@ class ClientConnection(asyncio.Protocol):
     def _refuse_framing(self, error: ProtocolError) -> None:
         """Where this request ends is unknown, so the connection ends with the refusal."""
         exchange, self._exchange = self._exchange, None
-        self._body = None
+        self._give_up_body()
         if exchange is None:
             self._handler.refuse_malformed(self.new_reply(None), error)
             return
         if self._reply is not None:
             self._reply.close_after = True
-        self._handler.refuse(exchange, Refused(error.status, kind_of_status(error.status), str(error)))
+        self._handler.refuse(
+            exchange, Refused(error.status, kind_of_status(error.status), str(error), error.headers)
+        )
 
     # answers out
 

@@ -13,6 +13,7 @@ import msgspec
 
 from byline.gateway.client import ClientConnection, ClientLimits, Handler
 from byline.gateway.drains import Drains
+from byline.gateway.uploads import Uploads
 
 SWEEP_INTERVAL_S = 0.25
 STOP_CHECK_INTERVAL_S = 0.02
@@ -47,6 +48,7 @@ class Worker:
         handler: Handler,
         *,
         limits: ClientLimits,
+        uploads: Uploads,
         options: WorkerOptions,
         drains: Drains,
         watched: Sequence[HasDeadlines],
@@ -57,6 +59,7 @@ class Worker:
     ) -> None:
         self._handler = handler
         self._limits = limits
+        self.uploads = uploads
         self._options = options
         self.drains = drains
         self._watched = [drains, *watched]
@@ -112,7 +115,7 @@ class Worker:
         if len(self._clients) >= self._options.max_connections:
             return _Refusal()
         return ClientConnection(
-            self._handler, self._limits, self._clock, self._clients.add, self._clients.discard
+            self._handler, self._limits, self.uploads, self._clock, self._clients.add, self._clients.discard
         )
 
     def _sweep(self) -> None:

@@ -151,6 +151,8 @@ def _pairs(settings: Settings) -> Iterator[str]:
     if bool(gateway.tls_cert) != bool(gateway.tls_key):
         missing = "tls_key" if gateway.tls_cert else "tls_cert"
         yield f"gateway.{missing} is missing: TLS needs both tls_cert and tls_key"
+    if gateway.max_buffered_bytes < gateway.max_body_bytes:
+        yield "gateway.max_buffered_bytes is less than max_body_bytes; raise it, or lower that"
     if jwt.jwks_url and jwt.jwks_file:
         yield "auth.jwt has both jwks_url and jwks_file; leave one out"
     if gateway.port and gateway.port == settings.console.port and gateway.host == settings.console.host:

@@ -34,8 +34,10 @@ class GatewaySettings(msgspec.Struct, frozen=True):
     max_connections: Annotated[int, Option(ge=1, description="Client connections per worker; more are answered 503.")] = 10_000
     max_header_bytes: Annotated[Size, Option(description="Longest request head.")] = Size(65_536)
     max_body_bytes: Annotated[Size, Option(description="Longest request body, after decoding.")] = Size(64 * MIB)
+    max_buffered_bytes: Annotated[Size, Option(description="Request bodies that are being received, together and per worker; what would pass it is answered 503.")] = Size(1024 * MIB)
     header_timeout: Annotated[Duration, Option(description="First byte of a request to the end of its head.")] = Duration(10)
     body_timeout: Annotated[Duration, Option(description="Longest pause inside a request body.")] = Duration(60)
+    min_body_rate: Annotated[Size, Option(description="Bytes a second that a request body must bring on average after its first `body_timeout`; 0 sets no such bound.")] = Size(4096)
     idle_timeout: Annotated[Duration, Option(description="Silence after which a client connection is closed.")] = Duration(75)
     shutdown_timeout: Annotated[Duration, Option(description="How long streams in flight may go on after a stop was asked for; 0 ends them at once.", extra=ZERO_ALLOWED)] = Duration(30)
 
