@@ -56,7 +56,7 @@ def splits(body: bytes) -> dict[str, list[bytes]]:
 
 EXPECTED = {
     "messages-thinking-1h-cache": Reading(
-        complete=True,
+        usage_complete=True,
         response_id="msg_cache1",
         model_reported="claude-opus-4-8",
         finish_reason="max_tokens",
@@ -82,7 +82,7 @@ EXPECTED = {
         output_tokens=1,
     ),
     "messages-spliced-starts": Reading(
-        complete=True,
+        usage_complete=True,
         response_id="msg_first",
         model_reported="claude-sonnet-4-6",
         finish_reason="end_turn",
@@ -91,7 +91,7 @@ EXPECTED = {
         output_tokens=30,
     ),
     "messages-fallback": Reading(
-        complete=True,
+        usage_complete=True,
         response_id="msg_fallback",
         model_reported="claude-opus-5",
         finish_reason="end_turn",
@@ -103,7 +103,7 @@ EXPECTED = {
         ],
     ),
     "chat-usage-event": Reading(
-        complete=True,
+        usage_complete=True,
         response_id="chatcmpl-u1",
         model_reported="gpt-5.1",
         finish_reason="stop",
@@ -122,7 +122,7 @@ EXPECTED = {
         output_tokens=1,
     ),
     "responses-incomplete": Reading(
-        complete=True,
+        usage_complete=True,
         response_id="resp_inc1",
         model_reported="gpt-5.1-2026-01-01",
         finish_reason="max_output_tokens",
@@ -134,7 +134,7 @@ EXPECTED = {
         service_tier="default",
     ),
     "responses-failed": Reading(
-        complete=True,
+        usage_complete=True,
         response_id="resp_f1",
         model_reported="gpt-5.1",
         finish_reason="failed",
@@ -176,10 +176,10 @@ def test_the_providers_own_usage_is_kept_with_the_last_value_of_each_field() -> 
 
 def test_totals_take_in_what_was_reported() -> None:
     assert (
-        read(messages, [(CONVERSATIONS / "messages-thinking-1h-cache.sse").read_bytes()]).input_tokens
+        read(messages, [(CONVERSATIONS / "messages-thinking-1h-cache.sse").read_bytes()]).total_input_tokens
         == 36212
     )
-    assert Reading().input_tokens is None
+    assert Reading().total_input_tokens is None
 
 
 ITERATIONS = b"""{"type":"message","id":"m","model":"claude-sonnet-5","stop_reason":"end_turn","usage":{
@@ -242,7 +242,7 @@ def test_a_blocking_answer_is_read_whole(name: str, streaming: bool) -> None:
     body, expected = BLOCKING[name]
     for pieces in ([body], single_bytes(body), [b"\n ", body]):
         found = read(APIS[name], pieces, streaming=streaming)
-        assert found.complete
+        assert found.usage_complete
         assert expected == (
             found.input_uncached_tokens,
             found.cache_read_tokens,
@@ -306,11 +306,11 @@ def test_more_cached_tokens_than_prompt_tokens_leave_no_negative_rest() -> None:
 
 def test_a_chat_stream_without_done_is_complete_at_its_promised_end() -> None:
     event = b'data: {"id":"1","model":"m","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
-    assert read(chat_completions, [event]).complete
-    assert not read(chat_completions, [event], finish=False).complete
-    assert not read(chat_completions, [event.replace(b'"stop"', b"null")]).complete
+    assert read(chat_completions, [event]).usage_complete
+    assert not read(chat_completions, [event], finish=False).usage_complete
+    assert not read(chat_completions, [event.replace(b'"stop"', b"null")]).usage_complete
     with_usage = event.replace(b"}]}", b'}],"usage":{"prompt_tokens":1,"completion_tokens":1}}')
-    assert read(chat_completions, [with_usage], finish=False).complete
+    assert read(chat_completions, [with_usage], finish=False).usage_complete
 
 
 @pytest.mark.parametrize("style", [(",", ":"), (", ", ": "), (" , ", " : ")])
@@ -327,7 +327,7 @@ def test_late_chat_usage_is_found_in_every_style_of_json(style: tuple[str, str])
     usage = {"prompt_tokens": 3, "completion_tokens": 4}
     pieces = [event()] * 20 + [event(choices=[last])] + [event()] + [event(choices=[], usage=usage)]
     found = read(chat_completions, pieces)
-    assert (found.finish_reason, found.output_tokens, found.input_tokens) == ("length", 4, 3)
+    assert (found.finish_reason, found.output_tokens, found.total_input_tokens) == ("length", 4, 3)
 
 
 def test_the_last_chat_usage_that_is_not_null_stands() -> None:
@@ -369,8 +369,8 @@ def passthrough_reader() -> Any:
 def test_other_calls_tell_of_their_errors_only() -> None:
     body = b'{"error":{"type":"not_found_error"},"usage":{"input_tokens":3}}'
     found = read(passthrough.MODELS, [body], streaming=False)
-    assert found == Reading(error_type="not_found_error", complete=True)
-    assert read(passthrough.OTHER, [b"\x00" * 1_000_000], streaming=False) == Reading(complete=True)
+    assert found == Reading(error_type="not_found_error", usage_complete=True)
+    assert read(passthrough.OTHER, [b"\x00" * 1_000_000], streaming=False) == Reading(usage_complete=True)
 
 
 junk = st.lists(

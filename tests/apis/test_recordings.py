@@ -61,9 +61,9 @@ def test_a_recorded_stream_reads_the_same_in_every_split(recording: Any) -> None
             assert found.error_type, name
             continue
         assert found.error_type is None, name
-        assert found.complete, name
+        assert found.usage_complete, name
         # Anthropic's own input count leaves the cache out, OpenAI's includes it.
-        own_input = found.input_uncached_tokens if api is messages else found.input_tokens
+        own_input = found.input_uncached_tokens if api is messages else found.total_input_tokens
         counts = {
             "input_raw": own_input,
             "output": found.output_tokens,
@@ -81,7 +81,7 @@ def test_a_recorded_stream_reads_the_same_in_every_split(recording: Any) -> None
 def test_a_recorded_stream_that_breaks_off_is_not_complete(recording: Any) -> None:
     body = recording.body
     found = read(APIS[recording.endpoint], [body[: len(body) // 3]], finish=False)
-    assert not found.complete
+    assert not found.usage_complete
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +176,7 @@ def test_a_meter_and_the_official_client_agree(recording: Any, served: Any) -> N
     official = OFFICIAL[recording.endpoint](served.url)
     ours = {
         "uncached": found.input_uncached_tokens,
-        "input": found.input_tokens,
+        "input": found.total_input_tokens,
         "read": found.cache_read_tokens,
         "written": found.cache_write_tokens,
         "output": found.output_tokens,

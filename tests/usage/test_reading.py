@@ -10,7 +10,7 @@ from byline.apis.api import Reading
 from byline.usage.reading import fill_usage
 from byline.usage.record import UsageRecord
 
-NOT_COPIED = {"complete", "error_type", "raw_usage"}
+NOT_COPIED = {"usage_complete", "error_type", "raw_usage"}
 
 
 def test_every_column_that_a_meter_reads_reaches_the_row() -> None:

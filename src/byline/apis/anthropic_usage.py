@@ -53,24 +53,22 @@ def apply_usage(raw: bytes, reading: Reading) -> None:
     if usage.iterations:
         _apply_members(values.members(raw) or {}, reading)
         return
-    writes = usage.cache_creation or _NO_WRITES
     reading.input_uncached_tokens = usage.input_tokens
     reading.cache_read_tokens = usage.cache_read_input_tokens
-    reading.cache_write_tokens = _total_writes(
-        usage.cache_creation_input_tokens, writes.ephemeral_5m_input_tokens, writes.ephemeral_1h_input_tokens
-    )
-    reading.cache_write_5m_tokens = writes.ephemeral_5m_input_tokens
-    reading.cache_write_1h_tokens = writes.ephemeral_1h_input_tokens
+    reading.cache_write_tokens = usage.cache_creation_input_tokens
     reading.output_tokens = usage.output_tokens
+    writes = usage.cache_creation
+    if writes is not None:
+        five_minutes, one_hour = writes.ephemeral_5m_input_tokens, writes.ephemeral_1h_input_tokens
+        reading.cache_write_5m_tokens, reading.cache_write_1h_tokens = five_minutes, one_hour
+        if usage.cache_creation_input_tokens is None:
+            reading.cache_write_tokens = _total_writes(None, five_minutes, one_hour)
     if usage.output_tokens_details is not None:
         reading.reasoning_tokens = usage.output_tokens_details.thinking_tokens
     if usage.server_tool_use is not None:
         reading.web_search_requests = usage.server_tool_use.web_search_requests
     reading.service_tier, reading.speed = usage.service_tier, usage.speed
     reading.inference_geo = usage.inference_geo
-
-
-_NO_WRITES = _CacheCreation()
 
 
 def _apply_members(usage: Members, reading: Reading) -> None:

@@ -77,11 +77,11 @@ class Iteration(msgspec.Struct, omit_defaults=True):
     """True where the top-level counts already include this entry (`type="message"`)."""
 
 
-class Reading(msgspec.Struct, kw_only=True):
+class Reading(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What a Meter has read so far. Names and meanings are those of `UsageRecord`."""
 
-    complete: bool = False
-    """The answer's final event (or whole body) was seen."""
+    usage_complete: bool | None = None
+    """True once the answer's final event (or whole body) was seen."""
     response_id: str | None = None
     model_reported: str | None = None
     finish_reason: str | None = None
@@ -102,7 +102,7 @@ class Reading(msgspec.Struct, kw_only=True):
     raw_usage: bytes | None = None
 
     @property
-    def input_tokens(self) -> int | None:
+    def total_input_tokens(self) -> int | None:
         """Uncached + cache read + cache write; None when nothing was reported."""
         uncached, read, written = self.input_uncached_tokens, self.cache_read_tokens, self.cache_write_tokens
         if uncached is None and read is None and written is None:
@@ -146,6 +146,6 @@ class Api(Protocol):
         ...
 
     def meter(self, *, streaming: bool) -> Meter: ...
-    def read_answer(self, body: bytes) -> Reading:
-        """What the meter of a blocking answer says of a body that came in one piece."""
+    def read_answer(self, body: bytes, reading: Reading) -> None:
+        """Puts into a new reading what the meter of a blocking answer says of a body in one piece."""
         ...

@@ -61,8 +61,8 @@ def meter(*, streaming: bool) -> Meter:
     return AnswerMeter(_ChunkReader(), streaming=streaming)
 
 
-def read_answer(body: bytes) -> Reading:
-    return read_whole(meter(streaming=False), body)
+def read_answer(body: bytes, reading: Reading) -> None:
+    read_whole(meter(streaming=False), body, reading)
 
 
 class _ChunkReader:
@@ -111,7 +111,8 @@ class _ChunkReader:
 
     def reading(self) -> Reading:
         reading = copy(self._reading)
-        reading.complete = self._done or (reading.finish_reason is not None and reading.raw_usage is not None)
+        ended = self._done or (reading.finish_reason is not None and reading.raw_usage is not None)
+        reading.usage_complete = ended or None
         return reading
 
     def _read(self, chunk: Members) -> None:

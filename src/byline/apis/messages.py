@@ -47,8 +47,9 @@ def meter(*, streaming: bool) -> Meter:
     return AnswerMeter(_MessageReader(), streaming=streaming)
 
 
-def read_answer(body: bytes) -> Reading:
-    return _read_documented(body) or read_whole(meter(streaming=False), body)
+def read_answer(body: bytes, reading: Reading) -> None:
+    if not _read_documented(body, reading):
+        read_whole(meter(streaming=False), body, reading)
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -64,29 +65,27 @@ class _Message(msgspec.Struct, gc=False):
 _message = msgspec.json.Decoder(_Message)
 
 
-def _read_documented(body: bytes) -> Reading | None:
-    """A whole answer all of whose members are as documented; None for any other."""
+def _read_documented(body: bytes, reading: Reading) -> bool:
+    """Reads a whole answer all of whose members are as documented; False for any other."""
     if not body.startswith(b"{"):
-        return None
+        return False
     try:
         message = _message.decode(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        return None
+        return False
     # Copied, because a raw value keeps the whole body alive.
     usage = bytes(message.usage)
     if not usage.startswith(b"{") or usage.find(b"null") >= 0:
-        return None
-    error_type = None if message.error is _ABSENT else values.error_type(message.error)
-    reading = Reading(
-        complete=True,
-        response_id=message.id,
-        model_reported=message.model,
-        finish_reason=message.stop_reason,
-        error_type=error_type,
-        raw_usage=values.bounded(usage),
-    )
+        return False
+    reading.usage_complete = True
+    reading.response_id = message.id
+    reading.model_reported = message.model
+    reading.finish_reason = message.stop_reason
+    if message.error is not _ABSENT:
+        reading.error_type = values.error_type(message.error)
+    reading.raw_usage = values.bounded(usage)
     anthropic_usage.apply_usage(usage, reading)
-    return reading
+    return True
 
 
 class _MessageReader:
@@ -115,23 +114,20 @@ class _MessageReader:
             self._head.finish_reason = values.text(delta.get("stop_reason")) or self._head.finish_reason
             self._merge(event.get("usage"))
         elif kind == "message_stop":
-            self._head.complete = True
+            self._head.usage_complete = True
         elif kind == "error":
             self._head.error_type = values.error_type(event.get("error")) or "error"
 
     def read_body(self, body: bytes) -> None:
-        documented = _read_documented(body)
-        if documented is not None:
-            self._head = documented
-            return
-        self._read_unusual(body)
+        if not _read_documented(body, self._head):
+            self._read_unusual(body)
 
     def _read_unusual(self, body: bytes) -> None:
         """Fields of other types than documented cost themselves alone."""
         message = values.members(body)
         if message is None:
             return
-        self._head.complete = True
+        self._head.usage_complete = True
         self._head.error_type = values.error_type(message.get("error"))
         self._head.finish_reason = values.text(message.get("stop_reason"))
         self._start(message)

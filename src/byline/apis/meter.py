@@ -114,10 +114,13 @@ class AnswerMeter:
                 self._reader.read_event(*parse_event(event))
 
 
-def read_whole(meter: Meter, body: bytes) -> Reading:
+def read_whole(meter: Meter, body: bytes, reading: Reading) -> None:
+    """Puts all that the meter says of the body into `reading`."""
     meter.feed(body)
     meter.finish()
-    return meter.reading()
+    found = meter.reading()
+    for name in Reading.__struct_fields__:
+        setattr(reading, name, getattr(found, name))
 
 
 def _is_stream(opening: bytes, expected: bool) -> bool:

@@ -62,8 +62,8 @@ class Passthrough:
         limit = _MAX_ERROR_BYTES
         return AnswerMeter(_ErrorReader(), streaming=streaming, max_event_bytes=limit, max_body_bytes=limit)
 
-    def read_answer(self, body: bytes) -> Reading:
-        return read_whole(self.meter(streaming=False), body)
+    def read_answer(self, body: bytes, reading: Reading) -> None:
+        read_whole(self.meter(streaming=False), body, reading)
 
 
 class _ErrorReader:
@@ -84,7 +84,7 @@ class _ErrorReader:
         self._reading.error_type = values.error_type((values.members(body) or {}).get("error"))
 
     def read_end(self) -> None:
-        self._reading.complete = True
+        self._reading.usage_complete = True
 
     def reading(self) -> Reading:
         return self._reading

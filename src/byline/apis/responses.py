@@ -48,8 +48,8 @@ def meter(*, streaming: bool) -> Meter:
     return AnswerMeter(_ResponseReader(), streaming=streaming)
 
 
-def read_answer(body: bytes) -> Reading:
-    return read_whole(meter(streaming=False), body)
+def read_answer(body: bytes, reading: Reading) -> None:
+    read_whole(meter(streaming=False), body, reading)
 
 
 class _ResponseReader:
@@ -73,13 +73,14 @@ class _ResponseReader:
         if kind == "error" or values.error_type(event.get("error")):
             self._reading.error_type = _error_type(event)
         elif (response := values.members(event.get("response"))) is not None:
-            self._reading.complete = self._reading.complete or kind in _CLOSING
+            if kind in _CLOSING:
+                self._reading.usage_complete = True
             self._read_response(response)
 
     def read_body(self, body: bytes) -> None:
         response = values.members(body)
         if response is not None:
-            self._reading.complete = True
+            self._reading.usage_complete = True
             self._read_response(response)
 
     def read_end(self) -> None:
@@ -94,7 +95,7 @@ class _ResponseReader:
         reading.model_reported = values.text(response.get("model")) or reading.model_reported
         reading.service_tier = values.text(response.get("service_tier")) or reading.service_tier
         reading.error_type = values.error_type(response.get("error")) or reading.error_type
-        if reading.complete:
+        if reading.usage_complete:
             reading.finish_reason = _finish_reason(response)
             if reading.finish_reason == "failed":
                 reading.error_type = reading.error_type or "error"

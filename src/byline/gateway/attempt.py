@@ -20,24 +20,23 @@ from byline.gateway.error_reply import send_refusal
 from byline.gateway.exchange import Exchange, Reply, Tally
 from byline.gateway.http1.response_head import ResponseHead
 from byline.gateway.metering import open_meter
-from byline.gateway.record import close_record
+from byline.gateway.record import close_columns, milliseconds
 from byline.gateway.refusals import Refused
 from byline.gateway.upstream.connection import Lost, UpstreamConnection
-from byline.usage.record import Outcome, UsageRecord
+from byline.usage.record import AttemptColumns, KnownColumns, Outcome, UsageRecord
 
 log = logging.getLogger(__name__)
 _TOO_MANY_REQUESTS = 429
-MAX_ID_CHARS = 256
 _TIMEOUTS = frozenset({Lost.FIRST_BYTE_TIMEOUT, Lost.STALLED})
 
 
 class EndJournal(Protocol):
-    def append_end(self, record: UsageRecord) -> None: ...
+    def append_end(self, record: AttemptColumns, known: bytes) -> None: ...
 
 
 class QuotaReader(Protocol):
-    def take(self, exchange: Exchange, record: UsageRecord, head: ResponseHead) -> None:
-        """Puts what the head says of the provider's limits on the row."""
+    def take(self, head: ResponseHead, now: float, whose: UsageRecord) -> msgspec.Raw:
+        """What the head says of the limits of `whose` credential, as it stands on the row."""
         ...
 
 
@@ -60,14 +59,15 @@ class Attempt:
     """Listens to one UpstreamConnection for one Exchange."""
 
     __slots__ = (
-        "_around", "_began", "_busy_s", "_connection", "_exchange", "_filter", "_meter", "_over", "_record",
-        "_route", "_seen_body", "_send_again", "drain_bytes_left", "drain_deadline",
+        "_around", "_began", "_busy_s", "_columns", "_connection", "_exchange", "_filter", "_known", "_meter",
+        "_over", "_route", "_seen_body", "_send_again", "drain_bytes_left", "drain_deadline",
     )  # fmt: skip
 
     def __init__(
         self,
         exchange: Exchange,
-        record: UsageRecord,
+        columns: AttemptColumns,
+        known: KnownColumns,
         around: Surroundings,
         send_again: Callable[[Exchange], None],
     ) -> None:
@@ -75,7 +75,8 @@ class Attempt:
         self._send_again = send_again
         self._exchange = exchange
         self._route = exchange.required_route
-        self._record = record
+        self._columns = columns
+        self._known = known
         self._around = around
         self._connection: UpstreamConnection | None = None
         self._meter: Meter | None = None
@@ -111,20 +112,21 @@ class Attempt:
 
     def on_whole_answer(self, head: ResponseHead, body: bytes) -> None:
         """Nothing to wait for: metered without a Meter, sent with one write."""
-        exchange, reply = self._exchange, self._exchange.reply
-        plain = body.startswith(b"{") and b"content-encoding" not in head.read
-        if reply is None or exchange.hides_usage or not plain:
+        exchange, columns = self._exchange, self._columns
+        reply = exchange.reply
+        if reply is None or exchange.hides_usage or head.is_encoded or not body.startswith(b"{"):
             self.on_answer_head(head)
             self.on_answer_body(body)
             self.on_answer_end()
             return
         self._note_head(head)
         self._note_first_byte()
-        lines = head.end_to_end_lines() if exchange.reservation is None else self._answer_lines(head)
-        lines.append(b"x-byline-request-id: " + self._record.request_id.encode())
         exchange.reply = None
+        lines = head.end_to_end_lines() if exchange.reservation is None else self._answer_lines(head)
+        lines.append(b"x-byline-request-id: " + columns.request_id.encode())
+        reading: Reading | None = columns
         try:
-            reading = self._route.api.read_answer(body)
+            self._route.api.read_answer(body, columns)
         except Exception:  # noqa: BLE001 - logged there
             self._give_up_metering()
             reading = None
@@ -132,7 +134,7 @@ class Attempt:
         reply.answer(head.status, head.reason, lines, body)
 
     def on_answer_head(self, head: ResponseHead) -> None:
-        exchange, record = self._exchange, self._record
+        exchange = self._exchange
         self._note_head(head)
         self._meter = open_meter(exchange.required_route, head)
         length = head.content_length
@@ -140,7 +142,7 @@ class Attempt:
             self._filter, length = UsageEventFilter(), None
         if exchange.reply is not None:
             lines = self._answer_lines(head)
-            lines.append(b"x-byline-request-id: " + record.request_id.encode())
+            lines.append(b"x-byline-request-id: " + self._columns.request_id.encode())
             exchange.reply.start(head.status, head.reason, lines, length)
 
     def on_answer_body(self, data: bytes) -> None:
@@ -197,7 +199,7 @@ class Attempt:
         if self._over:
             return
         self._note_trouble(why)
-        if why is Lost.STALE and self._record.attempt == 1 and self._exchange.reply is not None:
+        if why is Lost.STALE and self._columns.attempt == 1 and self._exchange.reply is not None:
             self._settle("upstream_error", keep_exchange=True)
             self._send_again(self._exchange)
             return
@@ -241,7 +243,7 @@ class Attempt:
     def stop(self) -> None:
         """The gateway stops before the answer has ended."""
         reply, self._exchange.reply = self._exchange.reply, None
-        self._record.error_type = "gateway_stopped"
+        self._columns.error_type = "gateway_stopped"
         self._abort("client_disconnect" if reply is None else "interrupted")
         if reply is not None:
             reply.cut()
@@ -249,25 +251,24 @@ class Attempt:
     # inside
 
     def _note_head(self, head: ResponseHead) -> None:
-        record, read = self._record, head.read
+        columns, layout = self._columns, head.layout
         self._began = True
-        record.http_status = head.status
-        request_id = read.get(b"request-id") or read.get(b"x-request-id")
-        if request_id:
-            record.upstream_request_id = request_id.decode("latin-1")[:MAX_ID_CHARS]
-        organization = read.get(b"anthropic-organization-id") or read.get(b"openai-organization")
-        if organization:
-            record.provider_organization = organization.decode("latin-1")[:MAX_ID_CHARS]
-        if self._around.quota is not None and (head.quota or head.status == _TOO_MANY_REQUESTS):
+        columns.http_status = head.status
+        if layout.request_id:
+            columns.upstream_request_id = head.text_at(layout.request_id)
+        if layout.organization:
+            columns.provider_organization = head.text_at(layout.organization)
+        if self._around.quota is not None and (layout.quota or head.status == _TOO_MANY_REQUESTS):
             try:
-                self._around.quota.take(self._exchange, record, head)
+                now = self._exchange.clock.wall()
+                columns.quota = self._around.quota.take(head, now, self._known.record)
             except Exception:
-                log.exception("an answer of %s goes on with its limits unread", record.provider)
+                log.exception("an answer of %s goes on with its limits unread", self._known.record.provider)
 
     def _note_first_byte(self) -> None:
         self._seen_body = True
         exchange = self._exchange
-        self._record.ttft_ms = round((exchange.clock.monotonic() - exchange.accepted_at) * 1000, 3)
+        self._columns.ttft_ms = milliseconds(exchange.clock.monotonic() - exchange.accepted_at)
 
     def _answer_lines(self, head: ResponseHead) -> list[bytes]:
         exchange = self._exchange
@@ -284,12 +285,12 @@ class Attempt:
             self._connection.abort()
 
     def _outcome(self, reading: Reading | None) -> Outcome:
-        status = self._record.http_status or 0
+        status = self._columns.http_status or 0
         error_type = reading.error_type if reading is not None else None
         if status < 400 and error_type is None:
             return "ok"
-        if self._record.error_type is None:
-            self._record.error_type = error_type or f"http_{status}"
+        if self._columns.error_type is None:
+            self._columns.error_type = error_type or f"http_{status}"
         return "upstream_error"
 
     def _read_meter(self, *, finished: bool = False) -> Reading | None:
@@ -305,7 +306,7 @@ class Attempt:
 
     def _give_up_metering(self) -> None:
         """Whatever a provider sends, its answer travels on and its row is written."""
-        log.exception("an answer of %s could not be metered", self._record.provider)
+        log.exception("an answer of %s could not be metered", self._known.record.provider)
         self._meter = None
 
     def _write_held_back(self, reply: Reply) -> None:
@@ -313,40 +314,41 @@ class Attempt:
             reply.write(self._filter.finish())
 
     def _note_trouble(self, error_type: str) -> None:
-        self._record.error_type = error_type
-        self._around.tally[f"upstream:{self._record.provider}:{error_type}"] += 1
+        self._columns.error_type = error_type
+        self._around.tally[f"upstream:{self._known.record.provider}:{error_type}"] += 1
 
     def _refuse(self, status: int, message: str) -> None:
         exchange = self._exchange
         reply, exchange.reply = exchange.reply, None
-        self._record.http_status = status
+        self._columns.http_status = status
         if reply is not None:
             kind = "timeout" if status == 504 else "upstream"
-            send_refusal(reply, exchange.family, Refused(status, kind, message), self._record.request_id)
+            send_refusal(reply, exchange.family, Refused(status, kind, message), self._columns.request_id)
 
     def _settle(
         self, outcome: Outcome, reading: Reading | None = None, *, keep_exchange: bool = False
     ) -> None:
         """Once per attempt: the row is closed and journalled."""
         self._over = True
-        exchange, record = self._exchange, self._record
+        exchange, columns = self._exchange, self._columns
         if self.drain_deadline:
             self._around.drains.end(self)
         if reading is None:
             reading = self._read_meter()
-        ended_at = close_record(record, exchange, reading, outcome)
+        ended_at = close_columns(columns, exchange, reading, outcome)
         if not self._route.api.identity_field:
-            record.usage_complete = None
+            columns.usage_complete = None
         elif reading is None or outcome in {"upstream_disconnect", "interrupted"}:
-            record.usage_complete = False
+            columns.usage_complete = False
         if self._connection is not None and self._began:
             self._busy_s += ended_at - self._connection.read_began_at
-        record.overhead_us = round(self._busy_s * 1e6)
+        columns.overhead_us = round(self._busy_s * 1e6)
         if not keep_exchange:
             exchange.in_flight = None
             if exchange.reservation is not None and self._around.budgets is not None:
+                record = self._known.with_attempt(columns)
                 self._around.budgets.settle(exchange, record, sent=self._connection is not None)
-        self._around.journal.append_end(record)
+        self._around.journal.append_end(columns, self._known.members)
 
 
 def _explain(why: Lost) -> str:

@@ -55,15 +55,10 @@ class KnownHead(msgspec.Struct, frozen=True):
     expires_at: float | None
     serial: bytes
     """Its own for ever, also when the same head is read anew: what was concluded of it ends with it."""
+    repeatable: bool
+    """Its body, if all there and plain, may be known as well."""
     callers: dict[str | None, Caller] = {}
     """By what the client sent in the identity field."""
-
-    @property
-    def repeatable(self) -> bool:
-        """Its body, if all there and plain, may be known as well."""
-        return (
-            bool(self.route.api.identity_field) and not self.head.content_encoding and not self.head.chunked
-        )
 
 
 class KeyState(Protocol):
@@ -80,6 +75,8 @@ class Recalled(msgspec.Struct, frozen=True, gc=False):
     known: KnownHead
     content_length: int
     traceparent: bytes | None
+    at: float
+    """By the wall clock."""
 
 
 class HeadMemory:
@@ -108,7 +105,7 @@ class HeadMemory:
         if known.expires_at is not None and now >= known.expires_at:
             return None
         self._keys.record_use(known.admission.grant.key_id or "", now)
-        return Recalled(known, content_length, traceparent)
+        return Recalled(known, content_length, traceparent, now)
 
     def remember(
         self, block: bytes, head: RequestHead, family: Family, route: Route, admission: Admission
@@ -133,6 +130,7 @@ class HeadMemory:
             self._keys.generation,
             self._keys.expiry(key_id),
             next(self._serials).to_bytes(8, "big"),
+            bool(route.api.identity_field) and not head.content_encoding and not head.chunked,
             {},
         )
         digest = self._secret.copy()

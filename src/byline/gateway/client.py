@@ -99,16 +99,18 @@ class ClientConnection(asyncio.Protocol):
         self._await_request()
 
     def data_received(self, data: bytes) -> None:
+        if self._busy or self._unread or self._lingering:
+            self._put_by(data)
+        elif self._body is not None or self._partial or not self._take_repeat(data):
+            self._consume(data)
+
+    def _put_by(self, data: bytes) -> None:
         if self._lingering:
             return
-        if self._busy or self._unread:
-            self._stash += data
-            if len(self._stash) > MAX_STASH_BYTES and self._transport is not None:
-                self._holds_back = True
-                self._transport.pause_reading()
-            return
-        if self._body is not None or self._partial or not self._take_repeat(data):
-            self._consume(data)
+        self._stash += data
+        if len(self._stash) > MAX_STASH_BYTES and self._transport is not None:
+            self._holds_back = True
+            self._transport.pause_reading()
 
     def eof_received(self) -> bool:
         """A client may close its sending side and still wait for the answer."""
@@ -206,8 +208,6 @@ class ClientConnection(asyncio.Protocol):
         self._exchange = exchange
         self._busy = True
         self.deadline = NEVER
-        if self._reply is not None:
-            self._reply.body_is_read = True
         self._handler.proceed_repeat(exchange)
         return True
 
@@ -327,16 +327,17 @@ class ClientConnection(asyncio.Protocol):
 
     # answers out
 
-    def new_reply(self, head: RequestHead | None) -> ClientReply:
+    def new_reply(self, head: RequestHead | None, *, body_is_read: bool = False) -> ClientReply:
         assert self._transport is not None
-        self._reply = ClientReply(
+        self._reply = reply = ClientReply(
             self._transport,
             head,
             self._peer_address,
-            self._stopping or head is None or not head.keep_alive,
             self._answered,
+            close_after=self._stopping or head is None or not head.keep_alive,
+            body_is_read=body_is_read,
         )
-        return self._reply
+        return reply
 
     def _answered(self) -> None:
         reply, self._reply = self._reply, None

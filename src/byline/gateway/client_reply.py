@@ -21,10 +21,12 @@ class ClientReply(ReplyWriter):
         transport: asyncio.Transport,
         head: RequestHead | None,
         peer_address: str,
-        close_after: bool,
         answered: Callable[[], None],
+        *,
+        close_after: bool,
+        body_is_read: bool,
     ) -> None:
-        """`head` None: nothing that came could be read as a request."""
+        """`head` None: nothing that came could be read as a request. `close_after`: and the connection ends."""
         if head is None:
             super().__init__(minor=1, to_head_request=False)
         else:
@@ -34,8 +36,7 @@ class ClientReply(ReplyWriter):
         self._answered = answered
         self.peer_address = peer_address
         self.close_after = close_after
-        """The connection ends with this answer."""
-        self.body_is_read = False
+        self.body_is_read = body_is_read
 
     def start(self, status: int, reason: bytes, lines: list[bytes], length: int | None) -> None:
         if not self.body_is_read and self._head is not None and _is_long_to_skip(self._head):

@@ -13,11 +13,11 @@ from byline.apis.api import Buffer, Family, RequestFacts
 from byline.gateway.auth.admission import Admission
 from byline.gateway.callers import Caller, KnownHead
 from byline.gateway.http1.request_head import RequestHead
-from byline.gateway.ids import TraceContext, new_uuid7, open_trace
+from byline.gateway.ids import TraceContext, open_ids
 from byline.gateway.reservation import Reservation
 from byline.gateway.routes import Route
 from byline.identity.model import Attribution, Grant
-from byline.usage.record import UsageRecord
+from byline.usage.record import AttemptColumns, KnownColumns
 
 
 class Clock(msgspec.Struct, frozen=True):
@@ -76,48 +76,37 @@ class UpstreamRequest(msgspec.Struct, frozen=True, gc=False):
     to_head_request: bool = False
 
 
-class Exchange:
+class Exchange(msgspec.Struct, eq=False):
     """Filled from left to right by the pipeline; a None is a step not yet reached."""
 
-    __slots__ = (
-        "accepted_at", "admission", "attribution", "body_at", "body_length", "caller", "clock", "exchange_id", "facts", "family",
-        "head", "hides_usage", "in_flight", "known", "record", "reply", "request", "reservation", "route", "started_at", "trace",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        head: RequestHead,
-        reply: Reply,
-        family: Family,
-        clock: Clock,
-        traceparent: bytes | None,
-    ) -> None:
-        self.head = head
-        self.family: Family = family
-        self.clock = clock
-        self.accepted_at = self.body_at = clock.monotonic()
-        now = clock.wall()
-        self.started_at = datetime.fromtimestamp(now, UTC)
-        self.exchange_id = new_uuid7(now)
-        self.trace: TraceContext = open_trace(self.exchange_id, traceparent)
-        self.reply: Reply | None = reply
-        """None once answered, or once the client has gone."""
-        self.in_flight: InFlight | None = None
-        self.known: KnownHead | None = None
-        """Set where this client has asked before, or may be recalled when it asks again."""
-        self.body_length = 0
-        """Of the body as decoded."""
-        self.route: Route | None = None
-        self.admission: Admission | None = None
-        self.attribution: Attribution | None = None
-        self.facts: RequestFacts | None = None
-        self.caller: Caller | None = None
-        self.record: UsageRecord | None = None
-        self.request: UpstreamRequest | None = None
-        self.reservation: Reservation | None = None
-        """What it holds of budgets, from admission until it is settled."""
-        self.hides_usage = False
-        """Byline asked for the usage event of this stream, so the client must not see it."""
+    head: RequestHead
+    reply: Reply | None
+    """None once answered, or once the client has gone."""
+    family: Family
+    clock: Clock
+    accepted_at: float
+    body_at: float
+    started_at: datetime
+    exchange_id: str
+    trace: TraceContext
+    known: KnownHead | None = None
+    """Set where this client has asked before, or may be recalled when it asks again."""
+    route: Route | None = None
+    admission: Admission | None = None
+    attribution: Attribution | None = None
+    facts: RequestFacts | None = None
+    caller: Caller | None = None
+    body_length: int = 0
+    """Of the body as decoded."""
+    hides_usage: bool = False
+    """Byline asked for the usage event of this stream, so the client must not see it."""
+    known_columns: KnownColumns | None = None
+    columns: AttemptColumns | None = None
+    """Of the attempt under way."""
+    request: UpstreamRequest | None = None
+    reservation: Reservation | None = None
+    """What it holds of budgets, from admission until it is settled."""
+    in_flight: InFlight | None = None
 
     @property
     def grant(self) -> Grant:
@@ -143,6 +132,16 @@ class Exchange:
         self.reply = None
         if self.in_flight is not None:
             self.in_flight.client_gone()
+
+
+def open_exchange(
+    head: RequestHead, reply: Reply | None, family: Family, clock: Clock, traceparent: bytes | None
+) -> Exchange:
+    """At accept: its times and ids are fixed here."""
+    accepted_at, now = clock.monotonic(), clock.wall()
+    exchange_id, trace = open_ids(now, traceparent)
+    started_at = datetime.fromtimestamp(now, UTC)
+    return Exchange(head, reply, family, clock, accepted_at, accepted_at, started_at, exchange_id, trace)
 
 
 class Tally(Counter[str]):

@@ -13,19 +13,29 @@ from byline.gateway.attempt import Attempt, Surroundings
 from byline.gateway.error_reply import send_refusal
 from byline.gateway.exchange import Exchange
 from byline.gateway.ids import new_uuid7
-from byline.gateway.record import open_record
+from byline.gateway.record import open_columns
 from byline.gateway.upstream.dial import DialError
 from byline.gateway.upstream.pool import UpstreamPool
-from byline.usage.record import UsageRecord
+from byline.usage.record import AttemptColumns
 
+FLUSHED_BODY_BYTES = 64 * 1024
+"""Larger bodies are sent on while the processor's cache still holds them."""
 log = logging.getLogger(__name__)
 
 
 class StartJournal(Protocol):
     def append_start(
-        self, record: UsageRecord, then: Callable[[], None], on_refused: Callable[[], None]
+        self,
+        record: AttemptColumns,
+        then: Callable[[], None],
+        on_refused: Callable[[], None],
+        known: bytes,
     ) -> None:
         """`then` once the entry's write has returned; `on_refused` where it must not be sent unrecorded."""
+        ...
+
+    def flush(self) -> None:
+        """Write now, not at the end of this turn of the loop."""
         ...
 
 
@@ -36,22 +46,27 @@ class Forwarder:
         self._dials: set[asyncio.Task[None]] = set()
 
     def forward(self, exchange: Exchange, *, reuse: bool = True) -> None:
-        record = exchange.record
-        assert record is not None
-        attempt = Attempt(exchange, record, self._around, self.send_again)
+        columns, known = exchange.columns, exchange.known_columns
+        assert columns is not None
+        assert known is not None
+        attempt = Attempt(exchange, columns, known, self._around, self.send_again)
         exchange.in_flight = attempt
         self._journal.append_start(
-            record, partial(self._send, exchange, attempt, reuse), partial(self._refuse_unrecorded, exchange)
+            columns,
+            partial(self._send, exchange, attempt, reuse),
+            partial(self._refuse_unrecorded, exchange),
+            known.members,
         )
+        if exchange.body_length > FLUSHED_BODY_BYTES:
+            self._journal.flush()
 
     def send_again(self, exchange: Exchange) -> None:
         """Attempt 2, on a fresh connection: a reused one had ended before any byte of an answer."""
-        first, caller = exchange.record, exchange.caller
+        first = exchange.columns
         assert first is not None
-        assert caller is not None
-        record = exchange.record = open_record(exchange, caller.record)
-        record.request_id, record.attempt = new_uuid7(exchange.clock.wall()), first.attempt + 1
-        record.span_id = record.request_id.replace("-", "")[16:]
+        columns = exchange.columns = open_columns(exchange)
+        columns.request_id, columns.attempt = new_uuid7(exchange.clock.wall()), first.attempt + 1
+        columns.span_id = columns.request_id.replace("-", "")[16:]
         self.forward(exchange, reuse=False)
 
     def _send(self, exchange: Exchange, attempt: Attempt, reuse: bool) -> None:

@@ -15,7 +15,7 @@ _ZSTD_SLICE_BYTES = 256
 def open_meter(route: Route, head: ResponseHead) -> Meter:
     is_stream = head.status < 400 and head.is_event_stream
     meter = route.api.meter(streaming=is_stream)
-    encoding = head.read.get(b"content-encoding", b"identity").lower()
+    encoding = (head.value(b"content-encoding") or b"identity").lower()
     return meter if encoding == b"identity" else DecodingMeter(meter, encoding)
 
 

@@ -22,7 +22,7 @@ from byline.gateway.auth.authenticator import Authenticator
 from byline.gateway.callers import Caller, HeadMemory, Recalled
 from byline.gateway.endpoints import Endpoint, Endpoints
 from byline.gateway.error_reply import send_refusal
-from byline.gateway.exchange import Clock, Exchange, Reply, Tally
+from byline.gateway.exchange import Clock, Exchange, Reply, Tally, open_exchange
 from byline.gateway.forwarding import Forwarder
 from byline.gateway.head_checks import body_too_large, check_head, upgrade_required
 from byline.gateway.http1.errors import ProtocolError
@@ -31,12 +31,12 @@ from byline.gateway.ids import new_uuid7
 from byline.gateway.local_routes import LocalRoutes
 from byline.gateway.reading import read_body
 from byline.gateway.recognition import Recognizer
-from byline.gateway.record import close_record, describe, open_record
+from byline.gateway.record import close_columns, describe, know_columns, open_columns
 from byline.gateway.refusals import Refused, kind_of_status
 from byline.gateway.repeats import Repeats
 from byline.gateway.routes import Routes, explain_unserved
 from byline.gateway.stamping import stamp
-from byline.usage.record import UsageRecord
+from byline.usage.record import AttemptColumns
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +44,11 @@ log = logging.getLogger(__name__)
 class Client(Protocol):
     """Who sent the head, and takes the answer."""
 
-    def new_reply(self, head: RequestHead) -> Reply: ...
+    def new_reply(self, head: RequestHead, *, body_is_read: bool = False) -> Reply: ...
 
 
 class RowJournal(Protocol):
-    def append_end(self, record: UsageRecord) -> None: ...
+    def append_end(self, record: AttemptColumns, known: bytes) -> None: ...
 
 
 class Pipeline:
@@ -101,7 +101,7 @@ class Pipeline:
         head = self._heads.read(block)
         reply = client.new_reply(head)
         family = self._routes.family_of(head)
-        exchange = Exchange(head, reply, family, self._clock, head.get(b"traceparent"))
+        exchange = open_exchange(head, reply, family, self._clock, head.get(b"traceparent"))
         if self._local.answer(head, reply):
             exchange.reply = None
         elif head.wants_upgrade:
@@ -225,7 +225,7 @@ class Pipeline:
         known, head = recalled.known, copy(recalled.known.head)
         head.content_length = recalled.content_length
         reply = client.new_reply(head)
-        exchange = Exchange(head, reply, known.family, self._clock, recalled.traceparent)
+        exchange = open_exchange(head, reply, known.family, self._clock, recalled.traceparent)
         exchange.known, exchange.route, exchange.admission = known, known.route, known.admission
         if head.content_length > self._max_body_bytes:
             self.refuse(exchange, body_too_large(self._max_body_bytes))
@@ -245,10 +245,11 @@ class Pipeline:
     def _record_refusal(self, exchange: Exchange, refusal: Refused) -> None:
         if exchange.attribution is None:
             exchange.attribution = self._recognizer.attribute(exchange)
-        record = open_record(exchange, describe(exchange, self._gateway_id))
-        record.http_status, record.error_type = refusal.status, refusal.kind
-        close_record(record, exchange, None, "rejected")
-        self._journal.append_end(record)
+        known = know_columns(exchange, describe(exchange, self._gateway_id))
+        columns = open_columns(exchange)
+        columns.http_status, columns.error_type = refusal.status, refusal.kind
+        close_columns(columns, exchange, None, "rejected")
+        self._journal.append_end(columns, known.members)
 
 
 def _failed() -> Refused:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import msgspec
 
-from byline.gateway.exchange import Exchange
 from byline.gateway.http1.response_head import ResponseHead
 from byline.gateway.provider import CLIENT_CREDENTIAL
 from byline.quota.merging import LatestQuota
@@ -17,7 +16,6 @@ from byline.quota.snapshot import QuotaSnapshot
 from byline.usage.record import UsageRecord
 
 MAX_KEPT_BLOCKS = 512
-_TOO_MANY_REQUESTS = 429
 _encode = msgspec.json.Encoder().encode
 _UNSAID: Mapping[str, object] = {"raw": {}, "credential": None, "observed_at": 0}
 """Left out of the row: its own columns say them, and `raw` would double it."""
@@ -46,19 +44,18 @@ class QuotaWatch:
         """The last of each credential, as read: its like is no news."""
         self._changed = False
 
-    def take(self, exchange: Exchange, record: UsageRecord, head: ResponseHead) -> None:
+    def take(self, head: ResponseHead, now: float, whose: UsageRecord) -> msgspec.Raw:
+        """What the head says of the limits of `whose` credential, as it stands on the row."""
         lines = head.quota
-        if not lines and head.status != _TOO_MANY_REQUESTS:
-            return
-        now = exchange.clock.wall()
         # Within a second the same lines mean the same, durations and elapsed times included.
         block = (head.status, int(now), *lines)
         known = self._seen.get(block)
         if known is None:
             known = self._read(block, head, now)
-        record.quota, snapshot = known
-        if record.credential != CLIENT_CREDENTIAL:
-            self._keep(record, snapshot)
+        columns, snapshot = known
+        if whose.credential != CLIENT_CREDENTIAL:
+            self._keep(whose, snapshot)
+        return columns
 
     def write(self) -> None:
         """Replaces the file whole if anything is new. A full disk leaves the old one."""
@@ -80,7 +77,7 @@ class QuotaWatch:
 
     def _read(self, block: Block, head: ResponseHead, now: float) -> tuple[msgspec.Raw, QuotaSnapshot]:
         headers: Mapping[str, str] = {
-            field.name.decode("latin-1"): field.value.decode("latin-1") for field in reversed(head.fields)
+            name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(head.values())
         }
         snapshot = read_quota(headers, status_code=head.status, now=now)
         if len(self._seen) >= MAX_KEPT_BLOCKS:
@@ -88,12 +85,12 @@ class QuotaWatch:
         known = self._seen[block] = (on_row(snapshot), snapshot)
         return known
 
-    def _keep(self, record: UsageRecord, snapshot: QuotaSnapshot) -> None:
-        whose = record.provider, record.credential or "default"
-        if self._observed.get(whose) is snapshot:
+    def _keep(self, whose: UsageRecord, snapshot: QuotaSnapshot) -> None:
+        credential = whose.provider, whose.credential or "default"
+        if self._observed.get(credential) is snapshot:
             return
-        self._observed[whose] = snapshot
-        self._of(*whose).observe(snapshot)
+        self._observed[credential] = snapshot
+        self._of(*credential).observe(snapshot)
         self._changed = True
 
     def _of(self, provider: str, credential: str) -> LatestQuota:

@@ -1,23 +1,23 @@
-"""Builds the row of an attempt: what is known before it is sent, then what the answer said."""
+"""Builds the row of an attempt: what its requests share, what is its own, then what the answer said."""
 
 from __future__ import annotations
 
+from copy import copy
 from datetime import UTC, datetime
-
-from msgspec.structs import replace
 
 from byline.apis.api import Reading
 from byline.gateway.client_product import read_client_product
 from byline.gateway.exchange import Exchange
 from byline.identity.model import Attribution
+from byline.usage.journal import know
 from byline.usage.reading import fill_usage
-from byline.usage.record import Outcome, UsageRecord
+from byline.usage.record import AttemptColumns, KnownColumns, Outcome, UsageRecord
 
 MAX_TEXT_CHARS = 1024
 
 
 def describe(exchange: Exchange, gateway_id: str) -> UsageRecord:
-    """What all requests of this client share; `open_record` makes one request's row of it."""
+    """What all requests of this client share; `know_columns` adds what one of them says."""
     route = exchange.route
     record = UsageRecord(
         request_id="",
@@ -35,23 +35,22 @@ def describe(exchange: Exchange, gateway_id: str) -> UsageRecord:
     return record
 
 
-def open_record(exchange: Exchange, described: UsageRecord) -> UsageRecord:
-    """The row before its request is sent; it is complete only with `close_record`."""
-    record = date_record(described, exchange)
+def know_columns(exchange: Exchange, described: UsageRecord) -> KnownColumns:
+    """All of the row that is known once the body has been read."""
+    record = copy(described)
     if exchange.facts is not None:
         record.model_requested = cut(exchange.facts.model)
         record.streaming = exchange.facts.streaming
         record.client_metadata_user_id = cut(exchange.facts.client_identifier)
-    return record
+    return know(record)
 
 
-def date_record(described: UsageRecord, exchange: Exchange) -> UsageRecord:
-    """A copy with the ids and times of this exchange."""
-    trace = exchange.trace
-    return replace(
-        described,
-        request_id=exchange.exchange_id,
-        exchange_id=exchange.exchange_id,
+def open_columns(exchange: Exchange) -> AttemptColumns:
+    """Of the first attempt, before it is sent; complete only with `close_columns`."""
+    trace, exchange_id = exchange.trace, exchange.exchange_id
+    return AttemptColumns(
+        request_id=exchange_id,
+        exchange_id=exchange_id,
         started_at=exchange.started_at,
         trace_id=trace.trace_id,
         span_id=trace.span_id,
@@ -86,16 +85,23 @@ def _attribute(record: UsageRecord, attribution: Attribution) -> None:
     record.request_class = claims.request_class
 
 
-def close_record(record: UsageRecord, exchange: Exchange, reading: Reading | None, outcome: Outcome) -> float:
+def close_columns(
+    columns: AttemptColumns, exchange: Exchange, reading: Reading | None, outcome: Outcome
+) -> float:
     """Adds the end of the attempt and what its Meter read. Returns that end on the monotonic clock."""
     clock = exchange.clock
-    record.outcome = outcome
-    record.ended_at = datetime.fromtimestamp(clock.wall(), UTC)
+    columns.outcome = outcome
+    columns.ended_at = datetime.fromtimestamp(clock.wall(), UTC)
     ended_at = clock.monotonic()
-    record.duration_ms = round((ended_at - exchange.accepted_at) * 1000, 3)
+    columns.duration_ms = milliseconds(ended_at - exchange.accepted_at)
     if reading is not None:
-        fill_usage(record, reading)
+        fill_usage(columns, reading)
     return ended_at
+
+
+def milliseconds(duration_s: float) -> float:
+    """To the microsecond; a fifth of the cost of `round`."""
+    return int(duration_s * 1e6) / 1e3
 
 
 def _retry_count(value: bytes | None) -> int | None:

@@ -8,21 +8,23 @@ those steps: this module refuses nothing and answers nothing.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Protocol
 
 import msgspec
 
 from byline.apis.api import BodyError, Buffer, RequestFacts
-from byline.gateway.callers import Caller, HeadMemory
+from byline.gateway.callers import Caller, HeadMemory, Recalled
 from byline.gateway.conversations import MIN_BYTES, Conversations
-from byline.gateway.exchange import Clock, Exchange, Reply, UpstreamRequest
+from byline.gateway.exchange import Clock, Exchange, Reply, UpstreamRequest, open_exchange
 from byline.gateway.http1.request_head import RequestHead
+from byline.gateway.ids import open_ids
 from byline.gateway.recognition import Recognizer
-from byline.gateway.record import date_record, open_record
+from byline.gateway.record import know_columns
 from byline.gateway.refusals import Refused
 from byline.gateway.stamping import stamp_body
 from byline.gateway.upstream_head import end_upstream_head
-from byline.usage.record import UsageRecord
+from byline.usage.record import AttemptColumns, KnownColumns
 from byline.wire.compact import CompactReader, CompactText, Members
 from byline.wire.growing import KnownText
 from byline.wire.json_members import JsonError, check_utf8
@@ -39,7 +41,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Client(Protocol):
-    def new_reply(self, head: RequestHead) -> Reply: ...
+    def new_reply(self, head: RequestHead, *, body_is_read: bool = False) -> Reply: ...
 
 
 class KnownBody(msgspec.Struct, frozen=True):
@@ -47,8 +49,7 @@ class KnownBody(msgspec.Struct, frozen=True):
 
     facts: RequestFacts
     caller: Caller
-    record: UsageRecord
-    """As far as it is known before the request itself: to be copied."""
+    columns: KnownColumns
     hides_usage: bool
     replaced: tuple[tuple[str, bytes], ...]
     """Members and their new values, in the order of the body."""
@@ -82,20 +83,22 @@ class Repeats:
         if found is None:
             return None
         key = found.key(known.serial)
-        exchange = Exchange(
-            known.head, client.new_reply(known.head), known.family, self._clock, recalled.traceparent
-        )
-        exchange.accepted_at = exchange.body_at = accepted_at
-        exchange.known, exchange.route, exchange.admission = known, known.route, known.admission
-        body = self._bodies.get(key) or self._learn(exchange, key, found)
+        body = self._bodies.get(key) or self._learn(recalled, key, found)
         if body is None:
             return None
-        caller = body.caller
-        exchange.facts, exchange.caller, exchange.attribution = body.facts, caller, caller.attribution
-        exchange.body_length, exchange.hides_usage = length, body.hides_usage
-        exchange.record = date_record(body.record, exchange)
+        exchange_id, trace = open_ids(recalled.at, recalled.traceparent)
+        started_at = datetime.fromtimestamp(recalled.at, UTC)
+        exchange = Exchange(
+            known.head, client.new_reply(known.head, body_is_read=True), known.family, self._clock, accepted_at,
+            accepted_at, started_at, exchange_id, trace, known, known.route, known.admission,
+            body.caller.attribution, body.facts, body.caller, length, body.hides_usage, body.columns,
+            AttemptColumns(
+                request_id=exchange_id, exchange_id=exchange_id, started_at=started_at, trace_id=trace.trace_id,
+                span_id=trace.span_id, parent_span_id=trace.parent_span_id, trace_sampled=trace.sampled,
+            ),
+        )  # fmt: skip
         pieces = _edited(text, found, body)
-        pieces[0] = caller.head_start + end_upstream_head(exchange, length + body.growth)
+        pieces[0] = body.caller.head_start + end_upstream_head(exchange, length + body.growth)
         if length <= JOINED_BYTES:
             exchange.request = UpstreamRequest(b"".join(pieces), ())
         else:
@@ -118,13 +121,15 @@ class Repeats:
             self._conversations.keep(serial, text, found)
         return found
 
-    def _learn(self, exchange: Exchange, key: bytes, found: CompactText | KnownText) -> KnownBody | None:
+    def _learn(self, recalled: Recalled, key: bytes, found: CompactText | KnownText) -> KnownBody | None:
         """Takes a body of these members alone through the steps that any body takes."""
         if len(key) > MAX_KEY_BYTES:
             return None
-        members = found.watched()
+        known, members = recalled.known, found.watched()
+        exchange = open_exchange(known.head, None, known.family, self._clock, None)
+        exchange.known, exchange.route, exchange.admission = known, known.route, known.admission
         try:
-            exchange.facts = facts = exchange.required_route.api.read_request(_encode(members))
+            exchange.facts = facts = known.route.api.read_request(_encode(members))
             if facts.background or facts.client_metadata:
                 return None
             caller = self._recognizer.recognize(exchange)
@@ -140,10 +145,10 @@ class Repeats:
             b",%b:%b" % (_encode(name), value) for name, value in stamped.items() if name not in members
         )
         growth = len(added) + sum(len(new) - len(members[name]) for name, new in replaced)
-        record = open_record(exchange, caller.record)
+        columns = know_columns(exchange, caller.record)
         if len(self._bodies) >= MAX_KNOWN_BODIES:
             self._bodies.clear()
-        body = KnownBody(facts, caller, record, exchange.hides_usage, replaced, added, growth)
+        body = KnownBody(facts, caller, columns, exchange.hides_usage, replaced, added, growth)
         self._bodies[key] = body
         return body
 

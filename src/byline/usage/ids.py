@@ -16,6 +16,15 @@ os.register_at_fork(after_in_child=lambda: _generator.seed(random.SystemRandom()
 
 def new_uuid7(epoch_s: float) -> str:
     """RFC 9562 version 7: the first 48 bits are milliseconds."""
+    return with_hyphens(new_uuid7_digits(epoch_s))
+
+
+def new_uuid7_digits(epoch_s: float) -> str:
+    """Its 32 hexadecimal digits."""
     stamp = int(epoch_s * 1000)
     random_parts = random_bits(12), 0x8000 | random_bits(14), random_bits(48)
-    return "%08x-%04x-7%03x-%04x-%012x" % (stamp >> 16, stamp & 0xFFFF, *random_parts)  # noqa: UP031 - twice as fast
+    return "%012x7%03x%04x%012x" % (stamp, *random_parts)  # noqa: UP031 - twice as fast
+
+
+def with_hyphens(digits: str) -> str:
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

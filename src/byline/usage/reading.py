@@ -5,28 +5,19 @@ from __future__ import annotations
 import msgspec
 
 from byline.apis.api import Reading
-from byline.usage.record import UsageRecord
+from byline.usage.record import AttemptColumns, UsageRecord
+
+_READ = tuple(name for name in Reading.__struct_fields__ if name not in {"error_type", "raw_usage"})
 
 
-def fill_usage(record: UsageRecord, reading: Reading) -> None:
-    record.usage_complete = reading.complete
-    if reading.error_type is not None:
-        record.error_type = reading.error_type
+def fill_usage(record: UsageRecord | AttemptColumns, reading: Reading) -> None:
+    """`reading` may be the columns themselves, where an answer was read straight into them."""
+    if reading is not record:
+        for name in _READ:
+            setattr(record, name, getattr(reading, name))
+        if reading.error_type is not None:
+            record.error_type = reading.error_type
     if reading.raw_usage is not None:
         record.raw_usage = msgspec.Raw(reading.raw_usage)
-    record.response_id = reading.response_id
-    record.model_reported = reading.model_reported
-    record.finish_reason = reading.finish_reason
-    record.input_tokens = reading.input_tokens
-    record.input_uncached_tokens = reading.input_uncached_tokens
-    record.cache_read_tokens = reading.cache_read_tokens
-    record.cache_write_tokens = reading.cache_write_tokens
-    record.cache_write_5m_tokens = reading.cache_write_5m_tokens
-    record.cache_write_1h_tokens = reading.cache_write_1h_tokens
-    record.output_tokens = reading.output_tokens
-    record.reasoning_tokens = reading.reasoning_tokens
-    record.web_search_requests = reading.web_search_requests
-    record.iterations = reading.iterations
-    record.service_tier = reading.service_tier
-    record.speed = reading.speed
-    record.inference_geo = reading.inference_geo
+    record.usage_complete = reading.usage_complete is True
+    record.input_tokens = reading.total_input_tokens

@@ -6,13 +6,14 @@ count that the provider did not report is None, never 0.
 
 from __future__ import annotations
 
+from copy import copy
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
 import msgspec
 
-from byline.apis.api import ApiName, Iteration
+from byline.apis.api import ApiName, Iteration, Reading
 
 Outcome = Literal[
     "ok", "upstream_error", "client_disconnect", "upstream_disconnect", "rejected", "interrupted"
@@ -114,3 +115,48 @@ class UsageRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     trace_sampled: bool | None = None
     raw_usage: msgspec.Raw = ABSENT
     """JSON: the provider's own usage object, last seen value of each field."""
+
+
+class AttemptColumns(Reading, kw_only=True, omit_defaults=True, gc=False):
+    """The columns of a UsageRecord that each attempt has of its own, under the same names.
+
+    The others are the same for all requests of a caller; see `KnownColumns`. What a Meter reads of the
+    answer are columns as they are.
+    """
+
+    request_id: str
+    exchange_id: str
+    attempt: int = 1
+    upstream_request_id: str | None = None
+    started_at: datetime
+    ended_at: datetime | None = None
+    duration_ms: float | None = None
+    ttft_ms: float | None = None
+    overhead_us: int | None = None
+    provider_organization: str | None = None
+    http_status: int | None = None
+    outcome: Outcome = "interrupted"
+    input_tokens: int | None = None
+    quota: msgspec.Raw = ABSENT
+    trace_id: str | None = None
+    span_id: str | None = None
+    parent_span_id: str | None = None
+    trace_sampled: bool | None = None
+
+
+class KnownColumns(msgspec.Struct, frozen=True):
+    """What is known of a row before its attempt, and encoded once for all that share it."""
+
+    record: UsageRecord
+    """Blank where an attempt has columns of its own."""
+    members: bytes
+    """As they end a line of the journal: `"user":"ada",...}`."""
+
+    def with_attempt(self, columns: AttemptColumns) -> UsageRecord:
+        """The whole row."""
+        record = copy(self.record)
+        for name in AttemptColumns.__struct_fields__:
+            setattr(record, name, getattr(columns, name))
+        if columns.raw_usage is None:
+            record.raw_usage = ABSENT
+        return record

@@ -29,7 +29,16 @@ _FAILURES = (msgspec.MsgspecError, ValueError, RecursionError)
 class KnownText:
     """The digests of a text's two ends, and what was read of it."""
 
-    __slots__ = ("_digest", "_end", "_end_bytes", "_spans", "_start", "_start_bytes", "_watched", "_whole_bytes")
+    __slots__ = (
+        "_digest",
+        "_end",
+        "_end_bytes",
+        "_spans",
+        "_start",
+        "_start_bytes",
+        "_watched",
+        "_whole_bytes",
+    )
 
     def __init__(self, digest: Digest, text: memoryview, cut: int, end_at: int, found: CompactText) -> None:
         self._digest = digest

@@ -8,18 +8,17 @@ _BODYLESS = frozenset({204, 304})
 class ReplyWriter:
     """Collects pieces; whoever owns the socket takes them."""
 
-    __slots__ = ("_chunked", "ends_with_close", "minor", "pieces", "relays_chunks", "started", "to_head_request")
+    started = False
+    ends_with_close = False
+    """The client can tell the end of the body only by the end of the connection."""
+    relays_chunks = False
+    """The body goes out in chunks, so that a chunk as it came is as good as ours."""
+    _chunked = False
 
     def __init__(self, *, minor: int, to_head_request: bool) -> None:
         self.minor = minor
         self.to_head_request = to_head_request
-        self._chunked = False
         self.pieces: list[bytes] = []
-        self.started = False
-        self.relays_chunks = False
-        """The body goes out in chunks, so that a chunk as it came is as good as ours."""
-        self.ends_with_close = False
-        """The client can tell the end of the body only by the end of the connection."""
 
     def begin(
         self, status: int, reason: bytes, lines: list[bytes], length: int | None, *, close: bool

@@ -9,6 +9,7 @@ import msgspec
 from byline.quota.reading import QUOTA_PREFIXES
 
 MAX_FIELDS = 256
+MAX_ID_BYTES = 256
 MAX_KEPT_LINES = 4096
 MAX_KEPT_LINE_BYTES = 512
 MAX_KEPT_STATUS_LINES = 256
@@ -41,11 +42,31 @@ class AnswerField(msgspec.Struct, frozen=True, gc=False):
     name: bytes
     """Lower case."""
     value: bytes
-    line: bytes
+    beginning: bytes
+    """The line up to its value; empty where another value would change more than itself."""
     is_hop_by_hop: bool
     is_read: bool
     is_quota: bool
     """Tells of the provider's limits."""
+
+
+class HeadLayout(msgspec.Struct, frozen=True):
+    """What heads have in common that differ in values alone. Lines are named by their index."""
+
+    names: list[bytes]
+    """Lower case; the status line has none."""
+    beginnings: list[bytes]
+    """Of the lines, up to the value; empty where another value would change more than itself."""
+    read: dict[bytes, int]
+    """Where the few headers stand that mean something to the gateway, by lower-case name."""
+    travelling: list[int]
+    """The lines that go back to the client: without what concerned our connection to the provider alone."""
+    quota: list[int]
+    """The lines that tell of the provider's limits."""
+    length_at: int
+    """The line of the Content-Length; 0 without one, as with those below."""
+    request_id: int
+    organization: int
 
 
 class ResponseHead(msgspec.Struct, gc=False):
@@ -55,26 +76,48 @@ class ResponseHead(msgspec.Struct, gc=False):
     reason: bytes
     lines: list[bytes]
     """As they came, the status line first."""
-    fields: list[AnswerField]
-    read: dict[bytes, bytes]
-    """Values of the few headers that mean something to the gateway, by lower-case name."""
-    travelling: list[bytes]
-    """The lines that go back to the client: without what concerned our connection to the provider alone."""
-    quota: tuple[bytes, ...]
-    """The lines that tell of the provider's limits."""
+    layout: HeadLayout
     content_length: int | None
     chunked: bool
     keep_alive: bool
 
+    def value(self, name: bytes) -> bytes | None:
+        """Of one of the headers in `_READ`, by its lower-case name."""
+        at = self.layout.read.get(name)
+        return None if at is None else _value(self.lines[at])
+
+    def text_at(self, line: int) -> str | None:
+        """An id as it goes on a row; None for an empty one."""
+        return _value(self.lines[line])[:MAX_ID_BYTES].decode("latin-1") or None
+
+    @property
+    def quota(self) -> tuple[bytes, ...]:
+        return tuple(map(self.lines.__getitem__, self.layout.quota))
+
     @property
     def is_event_stream(self) -> bool:
-        return self.read.get(b"content-type", b"").startswith(b"text/event-stream")
+        return (self.value(b"content-type") or b"").startswith(b"text/event-stream")
+
+    @property
+    def is_encoded(self) -> bool:
+        return b"content-encoding" in self.layout.read
+
+    def values(self) -> list[tuple[bytes, bytes]]:
+        """(lower-case name, value) of every line."""
+        return [
+            (name, _value(line)) for name, line in zip(self.layout.names, self.lines, strict=True) if name
+        ]
 
     def end_to_end_lines(self) -> list[bytes]:
         """As sent and in order. The list is the caller's own."""
-        return self.travelling.copy()
+        return list(map(self.lines.__getitem__, self.layout.travelling))
 
 
+def _value(line: bytes) -> bytes:
+    return line[line.index(b":") + 1 :].strip(b" \t")
+
+
+_STATUS = AnswerField(b"", b"", b"", False, False, False)
 _known: dict[bytes, AnswerField] = {}
 _known_status: dict[bytes, tuple[int, bytes, int]] = {}
 
@@ -85,21 +128,36 @@ def read_response_head(lines: list[bytes]) -> ResponseHead:
     if len(lines) > MAX_FIELDS + 1:
         raise AnswerFramingError("malformed answer")
     known = _known.get
-    fields = [known(line) or _read_line(line) for line in lines[1:]]
-    values: dict[bytes, bytes] = {}
+    fields = [_STATUS, *(known(line) or _read_line(line) for line in lines[1:])]
     framing = _Framing(keep_alive=minor == 1)
     for field in fields:
+        if field.is_read and field.is_hop_by_hop:
+            framing.add(field.name, field.value)
+    length = framing.checked_length()
+    layout = _lay_out(fields)
+    return ResponseHead(status, reason, lines, layout, length, framing.chunked, framing.keep_alive)
+
+
+def _lay_out(fields: list[AnswerField]) -> HeadLayout:
+    read: dict[bytes, int] = {}
+    for index, field in enumerate(fields):
         if field.is_read:
-            values.setdefault(field.name, field.value)
-            if field.is_hop_by_hop:
-                framing.add(field.name, field.value)
-    dropped = _named_in(values.get(b"connection"))
-    travelling = [field.line for field in fields if not field.is_hop_by_hop and field.name not in dropped]
-    quota = tuple(field.line for field in fields if field.is_quota)
-    return ResponseHead(
-        status, reason, lines, fields, values, travelling, quota,
-        framing.checked_length(), framing.chunked, framing.keep_alive,
-    )  # fmt: skip
+            read.setdefault(field.name, index)
+    dropped = _named_in(fields[read[b"connection"]].value if b"connection" in read else None)
+    return HeadLayout(
+        [field.name for field in fields],
+        [field.beginning for field in fields],
+        read,
+        [
+            index
+            for index, field in enumerate(fields)
+            if field.name and not field.is_hop_by_hop and field.name not in dropped
+        ],
+        [index for index, field in enumerate(fields) if field.is_quota],
+        read.get(b"content-length", 0),
+        read.get(b"request-id") or read.get(b"x-request-id", 0),
+        read.get(b"anthropic-organization-id") or read.get(b"openai-organization", 0),
+    )
 
 
 def _named_in(connection: bytes | None) -> set[bytes]:
@@ -123,8 +181,16 @@ def _read_line(line: bytes) -> AnswerField:
     if match is None:
         raise AnswerFramingError("malformed header line")
     name = match[1].lower()
-    is_quota = name.startswith(_QUOTA_PREFIXES)
-    field = AnswerField(name, match[2].rstrip(b" \t"), line, name in _HOP_BY_HOP, name in _READ, is_quota)
+    is_hop_by_hop = name in _HOP_BY_HOP
+    beginning = b"" if is_hop_by_hop and name != b"content-length" else line[: match.start(2)]
+    field = AnswerField(
+        name,
+        match[2].rstrip(b" \t"),
+        beginning,
+        is_hop_by_hop,
+        name in _READ,
+        name.startswith(_QUOTA_PREFIXES),
+    )
     if len(line) <= MAX_KEPT_LINE_BYTES and name != b"set-cookie":
         if len(_known) >= MAX_KEPT_LINES:
             _known.clear()

@@ -18,7 +18,7 @@ file system. Modules: `entries` (lines), `segments` (files and locks), `writer` 
 
 from byline.usage.journal.drain_options import DrainCounters, Drained, DrainOptions
 from byline.usage.journal.draining import Drainer, drain_all
-from byline.usage.journal.entries import End, Entry, Event, Start, Unreadable
+from byline.usage.journal.entries import End, Entry, Event, Row, Start, Unreadable, know
 from byline.usage.journal.reading import Located, read_entries
 from byline.usage.journal.writer import JournalWriter, new_writer_id
 from byline.usage.journal.writer_options import JournalCounters, JournalOptions, JournalTrouble
@@ -36,9 +36,11 @@ __all__ = [
     "JournalTrouble",
     "JournalWriter",
     "Located",
+    "Row",
     "Start",
     "Unreadable",
     "drain_all",
+    "know",
     "new_writer_id",
     "read_entries",
 ]

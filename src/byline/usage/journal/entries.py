@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from byline.usage.record import ABSENT, UsageRecord
+from byline.usage.record import ABSENT, AttemptColumns, KnownColumns, UsageRecord
 
 # Without the comma: the encoder writes the columns as an object of its own right behind, and
 # its opening brace is overwritten with the comma. That saves a copy of every row.
@@ -17,9 +17,11 @@ START = b'{"entry":"start"'
 END = b'{"entry":"end"'
 EVENT = b'{"entry":"event"'
 _COMMA = ord(",")
+_OPENING_BRACE = ord("{")
 _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
 
 Columns = dict[str, object]
+Row = UsageRecord | AttemptColumns
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -66,8 +68,11 @@ _record = msgspec.json.Decoder(UsageRecord)
 _columns = msgspec.json.Decoder(Columns)
 
 
-def encode(buffer: bytearray, prefix: bytes, columns: UsageRecord | Mapping[str, object]) -> None:
-    """Append one line to `buffer`, which is left as it was if the columns can't be encoded."""
+def encode(buffer: bytearray, prefix: bytes, columns: Row | Mapping[str, object], known: bytes = b"") -> None:
+    """Append one line to `buffer`, which is left as it was if the columns can't be encoded.
+
+    `known`: members that were encoded before, with the brace that closes the line.
+    """
     begin = len(buffer)
     buffer += prefix
     at = len(buffer)
@@ -85,12 +90,26 @@ def encode(buffer: bytearray, prefix: bytes, columns: UsageRecord | Mapping[str,
         # Raw columns are the provider's own bytes and may be indented. In valid JSON a line
         # break only ever stands between tokens, so a blank means the same.
         buffer[at:] = buffer[at:].translate(_LINE_BREAKS)
+    if known:
+        buffer[-1] = _COMMA
+        buffer += known
     buffer += b"\n"
 
 
-def _legible(columns: UsageRecord | Mapping[str, object]) -> dict[str, object]:
+def know(record: UsageRecord) -> KnownColumns:
+    """Encodes what attempts share. Raises what `encode` raises."""
+    line = bytearray()
+    encode(line, b"", record)
+    line[0] = _OPENING_BRACE
+    members = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+    for name in AttemptColumns.__struct_fields__:
+        members.pop(name, None)
+    return KnownColumns(record, _encoder.encode(members)[1:])
+
+
+def _legible(columns: Row | Mapping[str, object]) -> dict[str, object]:
     """The columns with lone surrogates (undecodable header bytes) escaped: better that than no row."""
-    named = msgspec.structs.asdict(columns) if isinstance(columns, UsageRecord) else columns
+    named = msgspec.structs.asdict(columns) if isinstance(columns, msgspec.Struct) else columns
     return {
         name: value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
         for name, value in named.items()

@@ -19,11 +19,11 @@ from pathlib import Path
 import msgspec
 
 from byline.usage.journal import entries
+from byline.usage.journal.entries import Row
 from byline.usage.journal.outage import Outage, is_full
 from byline.usage.journal.output import Output
 from byline.usage.journal.syncing import Syncer
 from byline.usage.journal.writer_options import JournalCounters, JournalOptions, JournalTrouble
-from byline.usage.record import UsageRecord
 
 Callback = Callable[[], object]
 _ROTATION_RETRY_S = 1.0
@@ -68,7 +68,7 @@ class JournalWriter:
         self._counters = JournalCounters()
         self._buffer = bytearray()
         self._starts: list[_PendingStart] = []
-        self._open: dict[str, UsageRecord] = {}
+        self._open: dict[str, tuple[Row, bytes]] = {}
         """Attempts whose start is kept and whose end has not come."""
         self._flush_due = False
         self._closed = False
@@ -96,29 +96,32 @@ class JournalWriter:
         counters.backlog_bytes = len(self._buffer)
         return counters
 
-    def append_start(self, record: UsageRecord, then: Callback, on_refused: Callback | None = None) -> None:
+    def append_start(
+        self, record: Row, then: Callback, on_refused: Callback | None = None, known: bytes = b""
+    ) -> None:
         """Log that an attempt is about to be sent; `then` may send it.
 
         `then` runs after the entry's write has returned, or without it when `fail_open` lets the
         request pass. Under `fail_closed` a start that can't be written gets `on_refused` instead.
         The record may be filled further afterwards; it is logged again when the segment changes.
+        `known`: `KnownColumns.members`, where the record has an attempt's columns alone.
         """
         if self._outage is not None:
-            self._append_start_in_outage(record, then, on_refused)
+            self._append_start_in_outage(record, known, then, on_refused)
             return
         begin = len(self._buffer)
-        if not self._append(entries.START, record):
+        if not self._append(entries.START, record, known):
             self._decide_unwritten(then, on_refused)
             return
-        self._open[record.request_id] = record
+        self._open[record.request_id] = record, known
         self._starts.append(_PendingStart(record.request_id, begin, len(self._buffer), then, on_refused))
 
-    def append_end(self, record: UsageRecord) -> None:
+    def append_end(self, record: Row, known: bytes = b"") -> None:
         """Log the whole row of an attempt, also of one that never had a start."""
         was_open = self._open.pop(record.request_id, None) is not None
         # A start on disk without its end would read as `interrupted`, so such an end is always held.
         if was_open or self._has_room():
-            self._append(entries.END, record)
+            self._append(entries.END, record, known)
         else:
             self._lose()
 
@@ -130,6 +133,10 @@ class JournalWriter:
             self._append(entries.EVENT, columns)
         else:
             self._lose()
+
+    def flush(self) -> None:
+        """Write now what would be written at the end of this turn of the loop."""
+        self._flush()
 
     def close(self) -> None:
         """Write what is left, sync it and let go of the segment. What comes later counts as lost."""
@@ -145,9 +152,9 @@ class JournalWriter:
         self._output.close()
         self._syncer.close()
 
-    def _append(self, prefix: bytes, columns: UsageRecord | Mapping[str, object]) -> bool:
+    def _append(self, prefix: bytes, columns: Row | Mapping[str, object], known: bytes = b"") -> bool:
         try:
-            entries.encode(self._buffer, prefix, columns)
+            entries.encode(self._buffer, prefix, columns, known)
         except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
             _log.error("journal entry lost: no JSON can be made of it (%s)", type(error).__name__)
             self._lose()
@@ -159,13 +166,13 @@ class JournalWriter:
         return True
 
     def _append_start_in_outage(
-        self, record: UsageRecord, then: Callback, on_refused: Callback | None
+        self, record: Row, known: bytes, then: Callback, on_refused: Callback | None
     ) -> None:
         if self._options.on_failure == "fail_open":
             if not self._has_room():
                 self._lose()
-            elif self._append(entries.START, record):
-                self._open[record.request_id] = record
+            elif self._append(entries.START, record, known):
+                self._open[record.request_id] = record, known
         self._decide_unwritten(then, on_refused)
 
     def _decide_unwritten(self, then: Callback, on_refused: Callback | None) -> None:
@@ -255,8 +262,8 @@ class JournalWriter:
             return
         self._counters.rotations += 1
         # Open starts move along, so that the old segment can go once it has been drained.
-        for record in self._open.values():
-            self._append(entries.START, record)
+        for record, known in self._open.values():
+            self._append(entries.START, record, known)
         error = self._write() if self._buffer else None
         if error is not None:
             self._begin_outage(error)
