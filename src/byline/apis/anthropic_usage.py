@@ -67,8 +67,11 @@ def apply_usage(raw: bytes, reading: Reading) -> None:
         reading.reasoning_tokens = usage.output_tokens_details.thinking_tokens
     if usage.server_tool_use is not None:
         reading.web_search_requests = usage.server_tool_use.web_search_requests
-    reading.service_tier, reading.speed = usage.service_tier, usage.speed
-    reading.inference_geo = usage.inference_geo
+    reading.service_tier = usage.service_tier
+    if usage.speed is not None:
+        reading.speed = usage.speed
+    if usage.inference_geo is not None:
+        reading.inference_geo = usage.inference_geo
 
 
 def _apply_members(usage: Members, reading: Reading) -> None:

@@ -58,10 +58,15 @@ class Surroundings(msgspec.Struct, frozen=True):
 class Attempt:
     """Listens to one UpstreamConnection for one Exchange."""
 
-    __slots__ = (
-        "_around", "_began", "_busy_s", "_columns", "_connection", "_exchange", "_filter", "_known", "_meter",
-        "_over", "_route", "_seen_body", "_send_again", "drain_bytes_left", "drain_deadline",
-    )  # fmt: skip
+    drain_deadline = 0.0
+    drain_bytes_left = 0
+    _connection: UpstreamConnection | None = None
+    _meter: Meter | None = None
+    _filter: UsageEventFilter | None = None
+    _began = False
+    _seen_body = False
+    _over = False
+    _busy_s = 0.0
 
     def __init__(
         self,
@@ -78,15 +83,6 @@ class Attempt:
         self._columns = columns
         self._known = known
         self._around = around
-        self._connection: UpstreamConnection | None = None
-        self._meter: Meter | None = None
-        self._filter: UsageEventFilter | None = None
-        self._began = False
-        self._seen_body = False
-        self._over = False
-        self._busy_s = 0.0
-        self.drain_deadline = 0.0
-        self.drain_bytes_left = 0
 
     @property
     def is_over(self) -> bool:
@@ -130,7 +126,8 @@ class Attempt:
         except Exception:  # noqa: BLE001 - logged there
             self._give_up_metering()
             reading = None
-        self._settle(self._outcome(reading), reading)
+        is_ok = reading is not None and reading.error_type is None
+        self._settle("ok" if is_ok else self._outcome(reading), reading)
         reply.answer(head.status, head.reason, lines, body)
 
     def on_answer_head(self, head: ResponseHead) -> None:

@@ -51,6 +51,7 @@ class KnownHead(msgspec.Struct, frozen=True):
     family: Family
     route: Route
     admission: Admission
+    key_id: str
     generation: int
     expires_at: float | None
     serial: bytes
@@ -104,7 +105,7 @@ class HeadMemory:
         now = self._wall()
         if known.expires_at is not None and now >= known.expires_at:
             return None
-        self._keys.record_use(known.admission.grant.key_id or "", now)
+        self._keys.record_use(known.key_id, now)
         return Recalled(known, content_length, traceparent, now)
 
     def remember(
@@ -127,6 +128,7 @@ class HeadMemory:
             family,
             route,
             admission,
+            key_id,
             self._keys.generation,
             self._keys.expiry(key_id),
             next(self._serials).to_bytes(8, "big"),

@@ -27,10 +27,8 @@ class ClientReply(ReplyWriter):
         body_is_read: bool,
     ) -> None:
         """`head` None: nothing that came could be read as a request. `close_after`: and the connection ends."""
-        if head is None:
-            super().__init__(minor=1, to_head_request=False)
-        else:
-            super().__init__(minor=head.line.minor, to_head_request=head.line.method == b"HEAD")
+        line = None if head is None else head.line
+        super().__init__(line is not None and line.minor == 0, line is not None and line.method == b"HEAD")
         self._head = head
         self._transport: asyncio.Transport | None = transport
         self._answered = answered
@@ -46,7 +44,7 @@ class ClientReply(ReplyWriter):
 
     def answer(self, status: int, reason: bytes, lines: list[bytes], body: bytes) -> None:
         """`start`, `write` and `end` at once; with one write where nothing about it is special."""
-        if self.minor == 0 or self.to_head_request or self.close_after or not self.body_is_read:
+        if self.to_http10 or self.to_head_request or self.close_after or not self.body_is_read:
             self.start(status, reason, lines, len(body))
             self.write(body)
             self.end()

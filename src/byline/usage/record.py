@@ -150,7 +150,7 @@ class KnownColumns(msgspec.Struct, frozen=True):
     record: UsageRecord
     """Blank where an attempt has columns of its own."""
     members: bytes
-    """As they end a line of the journal: `"user":"ada",...}`."""
+    """As they end a line of the journal: `"user":"ada",...}` and a line break."""
 
     def with_attempt(self, columns: AttemptColumns) -> UsageRecord:
         """The whole row."""

@@ -15,8 +15,8 @@ class ReplyWriter:
     """The body goes out in chunks, so that a chunk as it came is as good as ours."""
     _chunked = False
 
-    def __init__(self, *, minor: int, to_head_request: bool) -> None:
-        self.minor = minor
+    def __init__(self, to_http10: bool, to_head_request: bool) -> None:
+        self.to_http10 = to_http10
         self.to_head_request = to_head_request
         self.pieces: list[bytes] = []
 
@@ -28,7 +28,7 @@ class ReplyWriter:
         if length is not None:
             if status not in _BODYLESS:
                 lines.append(b"content-length: %d" % length)
-        elif self.minor == 1:
+        elif not self.to_http10:
             self._chunked = True
             self.relays_chunks = not self.to_head_request
             lines.append(b"transfer-encoding: chunked")
@@ -36,7 +36,7 @@ class ReplyWriter:
             self.ends_with_close = True
         if close or self.ends_with_close:
             lines.append(b"connection: close")
-        elif self.minor == 0:
+        elif self.to_http10:
             lines.append(b"connection: keep-alive")
         self.pieces.append(b"HTTP/1.1 %d %b\r\n%b\r\n\r\n" % (status, reason, b"\r\n".join(lines)))
 

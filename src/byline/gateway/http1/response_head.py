@@ -88,7 +88,8 @@ class ResponseHead(msgspec.Struct, gc=False):
 
     def text_at(self, line: int) -> str | None:
         """An id as it goes on a row; None for an empty one."""
-        return _value(self.lines[line])[:MAX_ID_BYTES].decode("latin-1") or None
+        value = self.lines[line][len(self.layout.beginnings[line]) :]
+        return value[:MAX_ID_BYTES].decode("latin-1").rstrip() or None
 
     @property
     def quota(self) -> tuple[bytes, ...]:

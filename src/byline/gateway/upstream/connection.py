@@ -136,10 +136,6 @@ class UpstreamConnection(asyncio.Protocol):
             return False
         return not self._poll.poll(0)
 
-    def rest(self) -> None:
-        """Idle from now on."""
-        self.deadline = self._clock() + self._timeouts.idle_s
-
     def check_deadline(self, now: float) -> None:
         if now < self.deadline:
             return
@@ -166,9 +162,6 @@ class UpstreamConnection(asyncio.Protocol):
         assert self._listener is None
         self._listener = listener
         self._answered = False
-        # Body pieces go straight to the listener: this is the path of every streamed event.
-        self.on_answer_body = listener.on_answer_body
-        self.on_answer_chunk = listener.on_answer_chunk
         self._reader.expect(to_head_request)
         self.requests_sent += 1
         self.deadline = self._clock() + self._timeouts.first_byte_s
@@ -205,12 +198,14 @@ class UpstreamConnection(asyncio.Protocol):
 
     def on_answer_head(self, head: ResponseHead) -> None:
         self._reusable = self._reusable and head.keep_alive
-        if self._listener is not None:
-            self._listener.on_answer_head(head)
+        listener = self._listener
+        if listener is not None:
+            # Body pieces go straight to the listener: this is the path of every streamed event.
+            self.on_answer_body, self.on_answer_chunk = listener.on_answer_body, listener.on_answer_chunk
+            listener.on_answer_head(head)
 
     def on_whole_answer(self, head: ResponseHead, body: bytes) -> None:
         listener, self._listener = self._listener, None
-        self._deafen()
         self._reusable = self._reusable and head.keep_alive
         if listener is not None:
             listener.on_whole_answer(head, body)
@@ -235,6 +230,7 @@ class UpstreamConnection(asyncio.Protocol):
         assert transport is not None
         # A request not fully written yet would be followed by the next one's bytes.
         if self._reusable and self._reader.clean and transport.get_write_buffer_size() == 0:
+            self.deadline = self.read_began_at + self._timeouts.idle_s
             self._released(self)
         else:
             self.close()

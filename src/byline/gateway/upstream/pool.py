@@ -75,5 +75,4 @@ class UpstreamPool:
         elif self._closed or len(self._idle) >= self._max_idle:
             connection.close()
         else:
-            connection.rest()
             self._idle.append(connection)

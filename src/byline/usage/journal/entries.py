@@ -71,17 +71,16 @@ _columns = msgspec.json.Decoder(Columns)
 def encode(buffer: bytearray, prefix: bytes, columns: Row | Mapping[str, object], known: bytes = b"") -> None:
     """Append one line to `buffer`, which is left as it was if the columns can't be encoded.
 
-    `known`: members that were encoded before, with the brace that closes the line.
+    `known`: members that were encoded before, with the end of the line.
     """
     begin = len(buffer)
     buffer += prefix
-    at = len(buffer)
+    at = begin + len(prefix)
     try:
-        try:
-            _encoder.encode_into(columns, buffer, -1)
-        except UnicodeEncodeError:
-            del buffer[at:]
-            _encoder.encode_into(_legible(columns), buffer, -1)
+        _encoder.encode_into(columns, buffer, -1)
+    except UnicodeEncodeError:
+        del buffer[at:]
+        _encode_legible(columns, buffer, begin)
     except BaseException:
         del buffer[begin:]
         raise
@@ -93,7 +92,8 @@ def encode(buffer: bytearray, prefix: bytes, columns: Row | Mapping[str, object]
     if known:
         buffer[-1] = _COMMA
         buffer += known
-    buffer += b"\n"
+    else:
+        buffer += b"\n"
 
 
 def know(record: UsageRecord) -> KnownColumns:
@@ -104,7 +104,15 @@ def know(record: UsageRecord) -> KnownColumns:
     members = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
     for name in AttemptColumns.__struct_fields__:
         members.pop(name, None)
-    return KnownColumns(record, _encoder.encode(members)[1:])
+    return KnownColumns(record, _encoder.encode(members)[1:] + b"\n")
+
+
+def _encode_legible(columns: Row | Mapping[str, object], buffer: bytearray, begin: int) -> None:
+    try:
+        _encoder.encode_into(_legible(columns), buffer, -1)
+    except BaseException:
+        del buffer[begin:]
+        raise
 
 
 def _legible(columns: Row | Mapping[str, object]) -> dict[str, object]:
