@@ -13,6 +13,7 @@ from byline.gateway.http1.request_head import RequestHead
 from byline.gateway.provider import Provider
 from byline.gateway.refusals import Refused
 from byline.wire.compact import CompactReader
+from byline.wire.spelling import AnyCase
 
 _PATHS: dict[tuple[Family, str, str], ApiName] = {
     ("anthropic", "POST", "/v1/messages"): "messages",
@@ -92,7 +93,7 @@ class Routes:
             return None
         path = (provider.pool.origin.base_path + rest).encode("ascii")
         api = _APIS[name]
-        return Route(provider, name, api, path, CompactReader(api.acts_on))
+        return Route(provider, name, api, path, CompactReader(AnyCase(api.acts_on)))
 
     def _split(self, head: RequestHead) -> tuple[Provider | None, str]:
         path = head.line.path
