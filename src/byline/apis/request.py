@@ -131,7 +131,8 @@ def _inner(values: dict[str, msgspec.Raw], name: str, read_once: str | None = No
     except JsonError as error:
         raise BodyError(f"{name} {error}") from None
     if read_once is not None:
-        _refuse_repeated(found.duplicates & {read_once}, f"{name}.")
+        if read_once in found.duplicates:
+            _refuse_repeated({read_once}, f"{name}.")
         _refuse_respelled(_alone(read_once), found.values, f"{name}.")
     return found
 

@@ -29,7 +29,8 @@ class AnyCase(Collection[str]):
 
     def respelled(self, found: Iterable[str]) -> str | None:
         """The name that one of `found` is in other letters."""
+        names, folded = self._names, self._folded
         for name in found:
-            if name not in self._names and (meant := self._folded.get(name.casefold())) is not None:
-                return meant
+            if name not in names and name.casefold() in folded:
+                return folded[name.casefold()]
         return None
