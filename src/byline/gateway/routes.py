@@ -39,8 +39,12 @@ _UNATTRIBUTED = {
 }
 # The one would send our own credential back to the client, the other is no request for a path.
 _NEVER_SENT = frozenset({"TRACE", "TRACK", "CONNECT"})
-# Segments that another parser would fold into a different path.
-_DEVIOUS = re.compile(r"//|/\.{1,2}(/|$)|%2f|%2e|%5c|\\", re.IGNORECASE)
+# What another parser would fold into a different path: empty and dot segments, backslashes, what stands
+# behind a semicolon (Tomcat drops it: `/..;/` is `/../`), any of these in escapes, once or twice over,
+# as overlong UTF-8 or control characters, and escapes that are none.
+_DEVIOUS = re.compile(
+    r"//|/\.{1,2}(/|$)|[;\\]|%(2[ef5]|5c|3b|[01][0-9a-f]|7f|c[01])|%(?![0-9a-f]{2})", re.IGNORECASE
+)
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -113,6 +117,12 @@ def is_allowed(path: str, patterns: Sequence[str]) -> bool:
 
 def explain_unserved(path: str) -> Refused:
     """The refusal for an authenticated caller at a path that is not served."""
+    if _DEVIOUS.search(path):
+        message = (
+            "servers read this path in different ways: write it without empty, `.` or `..` segments, "
+            "without `;` and `\\`, and without escapes that stand for one of these or for `/` and `%`"
+        )
+        return Refused(400, "invalid_request", message)
     for part, reason in _UNATTRIBUTED.items():
         if part in path:
             return Refused(
