@@ -55,7 +55,8 @@ def serve(
             on_ready=lambda: announce(_announcement(settings, port, data_dir)),
             held_fds=[lock.fileno()],
         )
-        return supervisor.run()
+        with following_log_level(settings, environ, data_dir):
+            return supervisor.run()
     finally:
         reserved.close()
         lock.close()

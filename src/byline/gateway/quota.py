@@ -11,6 +11,7 @@ import msgspec
 from byline.gateway.exchange import Exchange
 from byline.gateway.http1.response_head import ResponseHead
 from byline.gateway.provider import CLIENT_CREDENTIAL
+from byline.quota.early_warning import DEFAULT_RULES, EarlyWarningRules
 from byline.quota.merging import LatestQuota
 from byline.quota.reading import read_quota
 from byline.quota.snapshot import QuotaSnapshot
@@ -45,6 +46,12 @@ class QuotaWatch:
         self._observed: dict[tuple[str, str], QuotaSnapshot] = {}
         """The last of each credential, as read: its like is no news."""
         self._changed = False
+        self._rules = DEFAULT_RULES
+
+    def warn_by(self, rules: EarlyWarningRules) -> None:
+        """From the next answer on."""
+        self._rules = rules
+        self._seen.clear()
 
     def take(self, exchange: Exchange, record: UsageRecord, head: ResponseHead) -> None:
         lines = head.quota
@@ -82,7 +89,7 @@ class QuotaWatch:
         headers: Mapping[str, str] = {
             field.name.decode("latin-1"): field.value.decode("latin-1") for field in reversed(head.fields)
         }
-        snapshot = read_quota(headers, status_code=head.status, now=now)
+        snapshot = read_quota(headers, status_code=head.status, now=now, rules=self._rules)
         if len(self._seen) >= MAX_KEPT_BLOCKS:
             self._seen.clear()
         known = self._seen[block] = (on_row(snapshot), snapshot)
