@@ -194,8 +194,7 @@ def build_worker(
         watched=[provider.pool for provider in providers],
         periodics=[
             Periodic(settings.keys.poll_interval, directory.refresh_if_changed),
-            # In a thread: it may wait for a lock or the disk.
-            Periodic(FLUSH_USES_INTERVAL_S, partial(loop.run_in_executor, None, directory.flush_uses)),
+            Periodic(FLUSH_USES_INTERVAL_S, directory.flush_uses, in_thread=True),
             Periodic(STATUS_INTERVAL_S, status.write),
             Periodic(STATUS_INTERVAL_S, ledger.look),
             Periodic(INTERVAL_S, troubles.look),
