@@ -7,6 +7,7 @@ import errno
 import io
 import json
 import os
+import re
 import sqlite3
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -204,6 +205,21 @@ def test_top_shows_one_look_when_asked() -> None:
     assert "nightly-1" in shown
     assert "0.4" in shown  # 6 requests in 15 minutes
     assert {found["user"] for found in objects("top", "--since", "15m")} >= {"ann", "bob"}
+
+
+def test_top_fits_eighty_columns_and_says_the_zone(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("byline.cli.report_table.UNWRAPPED_WIDTH", 80)
+    big = {"user": "ada.lovelace@example.com", "job": "nightly-reconciliation-of-everything"}
+    add(settings, [row(200, 1, input_tokens=1_234_567_890, cost_usd=Decimal("12345.67"), **big)])
+    result = run.invoke(app, ["top", "--once", "--since", "15m", "--tz", "America/Los_Angeles"])
+    lines = result.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert re.match(r"\d\d:\d\d:\d\d P[DS]T, the last 15m", lines[0])
+    assert "1.23 G" in result.stdout
+    assert "$12,345.67" in result.stdout
+    assert "Left out for want of width: " in result.stderr
 
 
 def test_sql_answers_a_select() -> None:
