@@ -25,6 +25,7 @@ from byline.assembly.worker_status import StatusFile
 from byline.control.database import open_control
 from byline.control.directory import KeyDirectory
 from byline.flags.snapshot import Exposure
+from byline.gateway import open_files
 from byline.gateway.admission import Admitter
 from byline.gateway.attempt import Surroundings
 from byline.gateway.callers import HeadMemory
@@ -189,7 +190,7 @@ def build_worker(
         pipeline,
         limits=_client_limits(settings),
         uploads=Uploads(_upload_limits(settings), tally),
-        options=WorkerOptions(settings.gateway.max_connections, settings.gateway.shutdown_timeout),
+        options=_worker_options(settings),
         drains=drains,
         watched=[provider.pool for provider in providers],
         periodics=[
@@ -231,6 +232,11 @@ def _client_limits(settings: Settings) -> ClientLimits:
         body_timeout_s=gateway.body_timeout,
         idle_timeout_s=gateway.idle_timeout,
     )
+
+
+def _worker_options(settings: Settings) -> WorkerOptions:
+    carried = open_files.connections_carried(open_files.limit_in_force())
+    return WorkerOptions(min(settings.gateway.max_connections, carried), settings.gateway.shutdown_timeout)
 
 
 def _upload_limits(settings: Settings) -> UploadLimits:
