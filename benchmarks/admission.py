@@ -1,7 +1,7 @@
 """What holding budgets adds to a request: with counters in the worker, and with Redis on this machine.
 
-The local figures are CPU of one core, for a caller with a money budget, two rates and a concurrency limit. The Redis figure is how long a request waits to be admitted
-at a fixed rate. Exits 1 over the budgets of 10 us and 1 ms.
+The local figures are CPU of one core, for a caller with a money budget, two rates and a concurrency limit. The Redis figures are how long a request waits to be admitted
+at a fixed rate: one at a time, and some at once. Exits 1 over the budgets of 10 us, and of 1 ms for one at a time.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from byline.identity.model import Actor, Attribution, Claims
 from byline.usage.record import UsageRecord
 
 MOST_LOCAL_US, MOST_REDIS_P99_MS = 10.0, 1.0
+AT_ONCE = 4
 CALLERS = 64
 CLOCK = Clock(wall=time.time, monotonic=time.monotonic)
 PLENTY = 2**52
@@ -73,13 +74,17 @@ def _report_local(requests: int) -> bool:
 
 
 def _report_redis(rate: float, seconds: float) -> bool:
-    waits_ms = uvloop.run(_redis_waits_ms(rate, seconds))
-    cuts = quantiles(waits_ms, n=1000)
-    p50, p99, p999 = cuts[499], cuts[989], cuts[998]
-    print(
-        f"redis   admission waits p50 {p50:.3f} ms, p99 {p99:.3f} ms, p99.9 {p999:.3f} ms at {rate:.0f}/s, {len(waits_ms)} requests"
-    )
-    return p99 < MOST_REDIS_P99_MS
+    good = True
+    for at_once in (1, AT_ONCE):
+        waits_ms = uvloop.run(_redis_waits_ms(rate, seconds, at_once))
+        cuts = quantiles(waits_ms, n=1000)
+        p50, p99, p999 = cuts[499], cuts[989], cuts[998]
+        print(
+            f"redis   admission waits p50 {p50:.3f} ms, p99 {p99:.3f} ms, p99.9 {p999:.3f} ms at {rate:.0f}/s, "
+            f"{at_once} at once, {len(waits_ms)} requests"
+        )
+        good = good and (at_once > 1 or p99 < MOST_REDIS_P99_MS)
+    return good
 
 
 def _local_us(requests: int) -> tuple[float, float]:
@@ -102,7 +107,7 @@ def _local_us(requests: int) -> tuple[float, float]:
     return admission * per_request_us, settlement * per_request_us
 
 
-async def _redis_waits_ms(rate: float, seconds: float) -> list[float]:
+async def _redis_waits_ms(rate: float, seconds: float, at_once: int) -> list[float]:
     waits: list[float] = []
     with _redis() as port:
         store = RedisCounters(f"redis://127.0.0.1:{port}/0", prefix=uuid.uuid4().hex)
@@ -121,17 +126,17 @@ async def _redis_waits_ms(rate: float, seconds: float) -> list[float]:
         for number in range(100):  # connection and scripts
             await one(number)
         waits.clear()
-        await _at_rate(one, rate, seconds)
+        await _at_rate(one, rate, seconds, at_once)
         await store.close()
     return waits
 
 
-async def _at_rate(one: Any, rate: float, seconds: float) -> None:
+async def _at_rate(one: Any, rate: float, seconds: float, at_once: int = 1) -> None:
     began = time.perf_counter()
     tasks: list[asyncio.Task[None]] = []
-    for number in range(int(rate * seconds)):
+    for number in range(0, int(rate * seconds), at_once):
         await asyncio.sleep(max(began + number / rate - time.perf_counter(), 0))
-        tasks.append(asyncio.ensure_future(one(number)))
+        tasks += [asyncio.ensure_future(one(number + each)) for each in range(at_once)]
     await asyncio.gather(*tasks)
 
 

@@ -136,7 +136,7 @@ def measure(path: Path, rows: int, samples: int, only: str = "") -> Outcome:
         fill_s=round(filled_s, 1),
         samples=samples,
         reports=reports,
-        ingest=_ingest(path),
+        ingest=ingest(path),
         slowest_p95_ms=slowest,
         within_limits=slowest < LIMIT_MS and largest < LIMIT_RSS_MB,
     )
@@ -174,10 +174,10 @@ def _sample(path: Path, name: str) -> Sample:
     return msgspec.json.decode(answer.stdout, type=Sample)
 
 
-def _ingest(path: Path) -> Ingest:
+def ingest(path: Path) -> Ingest:
     """Twenty batches of new rows as a drainer delivers them, then the same ones again."""
     ledger = DuckDBLedger(DuckDBOptions(path=path))
-    run = os.urandom(4).hex()
+    run = os.urandom(4).hex()  # so that a ledger that is kept can take them each time
     batches = [_batch(run, number) for number in range(20)]
     first = [_timed(lambda batch=batch: ledger.insert_usage(batch)) for batch in batches]
     again = [_timed(lambda batch=batch: ledger.insert_usage(batch)) for batch in batches]

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import duckdb
+import msgspec
 
 from byline.stores.duckdb.connection import DuckDBOptions
 from byline.stores.duckdb.ledger import DuckDBLedger
@@ -124,19 +126,63 @@ _VALUES: Final[dict[str, str]] = {
 def fill(path: Path, count: int, progress: Callable[[float], None]) -> None:
     """Makes the ledger at `path`, which must not exist, with `count` rows in the order of time."""
     DuckDBLedger(DuckDBOptions(path=path)).close()
-    gap_us = DAYS * 86_400 * 1_000_000 // count
     columns = ", ".join(f'"{name}"' for name in USAGE_COLUMNS)
     values = ", ".join(_VALUES.get(name, "NULL") for name in USAGE_COLUMNS)
     with duckdb.connect(str(path), config={"memory_limit": "1GB", "threads": 2}) as connection:
         for first in range(0, count, _STEP):
             connection.execute(
                 f"INSERT INTO store.api_usage ({columns}) SELECT {values} FROM ({_DRAWN})",
-                {
-                    "beginning": BEGINNING,
-                    "gap_us": gap_us,
-                    "first": first,
-                    "last": min(first + _STEP, count),
-                },
+                _drawn(count, first, min(first + _STEP, count)),
             ).fetchall()
             progress(min(first + _STEP, count) / count)
         connection.execute("CHECKPOINT").fetchall()
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What is true of so many rows, added up as they are drawn: without a ledger, and without its reports."""
+
+    requests: int
+    rejected: int
+    with_user: int
+    with_job: int
+    ok: int
+    not_ok: int
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    cost_usd: Decimal
+    """Without what clients' own credentials paid."""
+
+
+_FACTS: Final[dict[str, str]] = {
+    "requests": "count(*) FILTER (NOT refused)",
+    "rejected": "count(*) FILTER (refused)",
+    "with_user": "count(*) FILTER (NOT refused AND h % 40 <> 0)",
+    "with_job": "count(*) FILTER (NOT refused AND h % 4 <> 0)",
+    "ok": f"count(*) FILTER (NOT {_FAILED} AND h % 151 <> 0)",
+    "not_ok": f"count(*) FILTER ({_FAILED} OR h % 151 = 0)",
+    "input_tokens": f"sum(fresh + cached + written) FILTER (NOT {_FAILED})",
+    "output_tokens": f"sum(answered) FILTER (NOT {_FAILED})",
+    "cache_read_tokens": f"sum(cached) FILTER (NOT {_FAILED})",
+    "cache_write_tokens": f"sum(written) FILTER (NOT {_FAILED})",
+    # In billionths of a dollar, as whole numbers.
+    "cost_usd": "sum(fresh * 3000 + cached * 300 + written * 3750 + answered * 15000) "
+    f"FILTER (NOT {_FAILED} AND h % 500 <> 0 AND h % 50 <> 0)",
+}
+
+
+def facts(count: int) -> Facts:
+    with duckdb.connect(config={"threads": 2}) as connection:
+        row = connection.execute(
+            f"SELECT {', '.join(_FACTS.values())} FROM ({_DRAWN})", _drawn(count, 0, count)
+        ).fetchone()
+    assert row
+    found: dict[str, Any] = {name: int(value) for name, value in zip(_FACTS, row, strict=True)}
+    return msgspec.convert(found | {"cost_usd": Decimal(found["cost_usd"]).scaleb(-9)}, Facts)
+
+
+def _drawn(count: int, first: int, last: int) -> dict[str, Any]:
+    """The values that `_DRAWN` binds."""
+    gap_us = DAYS * 86_400 * 1_000_000 // count
+    return {"beginning": BEGINNING, "gap_us": gap_us, "first": first, "last": last}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -222,6 +223,62 @@ def test_an_identity_may_stand_once_in_its_parent(second: str) -> None:
         messages.read_request(body.encode())
 
 
+@pytest.mark.parametrize(
+    ("api", "name", "spelling"),
+    [
+        (messages, "metadata", "Metadata"),
+        (messages, "metadata", "METADATA"),
+        (messages, "metadata", "\\u004detadata"),
+        (messages, "max_tokens", "Max_Tokens"),
+        (chat_completions, "user", "User"),
+        (chat_completions, "user", "u\u017fer"),  # a long s is an s to Go
+        (chat_completions, "user", "u\\u017fer"),
+        (chat_completions, "safety_identifier", "Safety_Identifier"),
+        (chat_completions, "stream", "Stream"),
+        (responses, "safety_identifier", "SAFETY_IDENTIFIER"),
+        (responses, "background", "Background"),
+    ],
+)
+@pytest.mark.parametrize("beside", ['"x":1', '"NAME":null'])
+def test_a_name_that_some_providers_would_take_for_ours_is_refused(
+    api: Api, name: str, spelling: str, beside: str
+) -> None:
+    body = f'{{{beside.replace("NAME", name)},"{spelling}":"mallory"}}'
+    with pytest.raises(BodyError, match=f"has {name} in other letters; write it as {name}"):
+        api.read_request(body.encode())
+
+
+def test_the_members_of_the_identitys_parent_are_held_to_their_spelling_too() -> None:
+    with pytest.raises(BodyError, match=r"has metadata\.user_id in other letters; write it as user_id"):
+        messages.read_request(b'{"model":"m","metadata":{"user_id":"a","User_Id":"b"}}')
+    with pytest.raises(BodyError, match=r"stream_options\.include_usage in other letters"):
+        chat_completions.read_request(b'{"stream":true,"stream_options":{"Include_usage":true}}')
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_names_in_other_letters_are_nobodys_business_further_down_or_where_byline_reads_nothing(
+    api: Api,
+) -> None:
+    body = b'{"model":"m","Temperature":1,"messages":[{"User":1,"METADATA":{"User_Id":2}}]}'
+    assert b'"Temperature":1,"messages":[{"User":1,"METADATA":{"User_Id":2}}]' in sent(
+        api.stamp(api.read_request(body), "alice")
+    )
+
+
+@pytest.mark.parametrize(
+    ("api", "body"),
+    [
+        (messages, b'{"m\\u0065tadata":{"us\\u0065r_id":"mallory"}}'),
+        (chat_completions, b'{"us\\u0065r":"mallory"}'),
+        (responses, b'{"saf\\u0065ty_identifier":"mallory"}'),
+    ],
+)
+def test_an_identity_under_an_escaped_name_is_found_and_replaced(api: Api, body: bytes) -> None:
+    facts = api.read_request(body)
+    assert facts.client_identifier == "mallory"
+    assert sent(api.stamp(facts, "alice")) == body.replace(b"mallory", b"alice")
+
+
 def test_the_usage_flag_may_stand_once() -> None:
     body = b'{"stream":true,"stream_options":{"include_usage":true,"include_usage":false}}'
     with pytest.raises(BodyError, match=r"stream_options\.include_usage more than once"):
@@ -348,6 +405,28 @@ def test_other_calls_pass_untouched(api: Api, body: bytes) -> None:
 def test_token_counting_names_its_model() -> None:
     assert passthrough.COUNT_TOKENS.read_request(b'{"model":"m"}').model == "m"
     assert passthrough.OTHER.read_request(b'{"model":"m"}').model is None
+
+
+def test_token_counting_walks_no_more_members_than_the_other_calls_do() -> None:
+    body = b'{"model":"m",' + b",".join(b'"%x":1' % number for number in range(100_000)) + b"}"
+    tracemalloc.start()
+    try:
+        model = passthrough.COUNT_TOKENS.read_request(body).model
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert model is None
+    assert peak < 4_000_000  # each of 100,000 would have cost a hundred bytes and more
+
+
+def test_a_member_that_is_read_has_a_bounded_size() -> None:
+    large = b"x" * (5 * 1024 * 1024)
+    with pytest.raises(BodyError, match=r"^metadata is larger than 4194304 bytes"):
+        messages.read_request(b'{"model":"m","metadata":{"user_id":"%b"}}' % large)
+    with pytest.raises(BodyError, match=r"^model is larger"):
+        responses.read_request(b'{"input":"","model":"%b"}' % large)
+    assert passthrough.COUNT_TOKENS.read_request(b'{"model":"%b"}' % large).model is None
+    assert messages.read_request(b'{"model":"m","messages":["%b"]}' % large).model == "m"
 
 
 def test_facts_of_another_kind_are_a_programming_error() -> None:

@@ -15,6 +15,7 @@ from tests.redis_server import RedisServer, start_redis
 from byline.budgets.counters import CountersUnavailable, Reserved
 from byline.budgets.limits import Period
 from byline.budgets.periods import window_at
+from byline.budgets.redis_scripts import SETTLE, TIDY
 from byline.budgets.redis_store import RedisCounters
 
 NOW = time.time()
@@ -165,7 +166,7 @@ def test_flushed_scripts_are_loaded_again(redis_server: RedisServer) -> None:
     async def scenario() -> None:
         async with stores(redis_server) as (store,):
             await reserve(store, "r1", [at_once(5)])
-            await store._client.script_flush()  # what a restart of the server does
+            await store._link.command("SCRIPT", "FLUSH")  # what a restart of the server does
             assert (await reserve(store, "r2", [at_once(5)])).used_before == [1]
 
     asyncio.run(scenario())
@@ -185,5 +186,53 @@ def test_a_server_that_is_gone_is_said_at_once_and_settlements_are_kept(tmp_path
             with pytest.raises(CountersUnavailable):
                 await store.states()
             assert [each.reservation for each in store._unsettled] == ["r1"]
+
+    asyncio.run(scenario())
+
+
+def test_a_reservation_whose_caller_left_before_the_answer_is_given_back(redis_server: RedisServer) -> None:
+    async def scenario() -> None:
+        async with stores(redis_server) as (store,):
+            await reserve(store, "r1", [at_once(2)])
+            await store._link.ask(SETTLE, [store._prefix, "nobody's", 1, 0])  # known to the server
+            leaving = asyncio.ensure_future(reserve(store, "r2", [at_once(2)]))
+            await asyncio.sleep(0)
+            leaving.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await leaving
+            assert (await reserve(store, "r3", [at_once(2)])).used_before == [1]
+
+    asyncio.run(scenario())
+
+
+def test_a_settlement_cut_off_on_the_way_is_counted_once(redis_server: RedisServer) -> None:
+    async def scenario() -> None:
+        async with stores(redis_server) as (store,):
+            await reserve(store, "r1", [money(60, 100)])
+            settle(store, "r1", [money(60, 100)], [10])
+            connection = store._link._connection
+            assert connection is not None
+            connection.close()
+            await store._link.ask(TIDY, [store._prefix])
+        async with stores(redis_server) as (other,):
+            other._prefix = store._prefix
+            assert await kept(other) == {"usd:user:ada": (10, 0)}
+
+    asyncio.run(scenario())
+
+
+def test_sums_of_minutes_forget_what_is_older_than_sixty_seconds(redis_server: RedisServer) -> None:
+    async def scenario() -> None:
+        async with stores(redis_server) as (store,):
+            second = int((await store._link.command("TIME"))[0])
+            key = f"{store._prefix}:m:rpm:user:ada"
+            old, recent = second - 62, second - 30
+            await store._link.command("HSET", key, "first", old, "total", 9, old, 5, recent, 4)
+            refused = await reserve(store, "r1", [per_minute(7, 10)])
+            assert (refused.refused, list(refused.used_before)) == (0, [4])
+            assert 25 < refused.retry_after_s <= 31
+            assert (await reserve(store, "r2", [per_minute(6, 10)])).used_before == [4]
+            await store._link.command("HSET", key, "first", second - 200)
+            assert (await reserve(store, "r3", [per_minute(10, 10)])).used_before == [0]
 
     asyncio.run(scenario())

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
+import os
+import re
 import sqlite3
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -154,11 +157,32 @@ def test_requests_are_found_by_what_a_provider_calls_a_user() -> None:
     assert "claude-x-1" in answer("requests", "--identifier", "act_bob")
 
 
-def test_an_incident_names_driver_and_owner_first() -> None:
+def add(settings: Settings, rows: list[UsageRecord]) -> None:
+    store = open_store(settings, open_data_dir(settings))
+    store.insert_usage(rows)
+    store.close()
+
+
+def test_an_incident_names_driver_and_owner_first(settings: Settings) -> None:
+    more = {"user": "ann", "job": "nightly-1", "outcome": "upstream_error", "http_status": 429}
+    add(settings, [row(100 + number, 4, **more) for number in range(4)])
     shown = answer("incident", "--since", "30m").splitlines()
     assert "against the 30 minutes before" in shown[0]
     assert shown[2] == "user ann, job nightly-1  ->  ping carol, who owns the job"
+    assert shown[3].split()[:2] == ["429s", "9"]
+
+
+def test_an_incident_names_nobody_for_a_handful_of_requests() -> None:
+    shown = answer("incident", "--since", "30m").splitlines()
+    assert shown[2] == "Too few requests to name anybody for:"
     assert shown[3].split()[:2] == ["429s", "5"]
+    assert "ping" not in "".join(shown)
+
+
+def test_an_incident_of_refusals_alone_is_shown() -> None:
+    shown = answer("incident", "--since", "30m", "--where", "outcome=rejected")
+    assert "No requests" not in shown
+    assert "mallory" in shown
 
 
 def test_an_incident_as_json_is_one_array() -> None:
@@ -169,7 +193,10 @@ def test_an_incident_as_json_is_one_array() -> None:
 
 
 def test_a_quiet_time_is_called_so() -> None:
-    assert "No requests in either window" in answer("incident", "--since", "1s")
+    shown = answer("incident", "--since", "1s")
+    assert "No requests in either window" in shown
+    assert "byline doctor" in shown
+    assert "429s" not in shown
     assert "Nothing grew" in answer("incident", "--since", "30m", "--where", "user=bob")
 
 
@@ -178,6 +205,21 @@ def test_top_shows_one_look_when_asked() -> None:
     assert "nightly-1" in shown
     assert "0.4" in shown  # 6 requests in 15 minutes
     assert {found["user"] for found in objects("top", "--since", "15m")} >= {"ann", "bob"}
+
+
+def test_top_fits_eighty_columns_and_says_the_zone(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("byline.cli.report_table.UNWRAPPED_WIDTH", 80)
+    big = {"user": "ada.lovelace@example.com", "job": "nightly-reconciliation-of-everything"}
+    add(settings, [row(200, 1, input_tokens=1_234_567_890, cost_usd=Decimal("12345.67"), **big)])
+    result = run.invoke(app, ["top", "--once", "--since", "15m", "--tz", "America/Los_Angeles"])
+    lines = result.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert re.match(r"\d\d:\d\d:\d\d P[DS]T, the last 15m", lines[0])
+    assert "1.23 G" in result.stdout
+    assert "$12,345.67" in result.stdout
+    assert "Left out for want of width: " in result.stderr
 
 
 def test_sql_answers_a_select() -> None:
@@ -196,18 +238,23 @@ def test_sql_reads_stdin() -> None:
     [
         (["sql", "DELETE FROM api_usage"], 1, "SELECT"),
         (["sql", "SELECT * FROM read_csv('/etc/passwd')"], 1, "not allowed"),
-        (["usage", "--by", "colour"], 2, "colour"),
-        (["usage", "--by", "user,user"], 2, "twice"),
-        (["usage", "--tz", "Mars"], 2, "Mars"),
-        (["usage", "--where", "user"], 2, "COLUMN=VALUE"),
+        (["usage", "--by", "colour"], 2, "--by: can't group by 'colour': choose among user, team"),
+        (["usage", "--by", "user,user"], 2, "--by: 'user,user' names a group twice"),
+        (["usage", "--tz", "Mars"], 2, "--tz: 'Mars'"),
+        (["usage", "--where", "user"], 2, "--where: 'user' is not COLUMN=VALUE"),
+        (["usage", "--until", "soon"], 2, "--until: 'soon' is neither a span (30m, 24h, 7d)"),
+        (["incident", "--since", "1h", "--until", "2h"], 2, "--until 2h is not after --since 1h"),
+        (["top", "--since", "soon", "--once"], 2, "--since: 'soon' is not a span"),
+        (["top", "--since", "0m", "--once"], 2, "--since: '0m' is no time at all"),
         (["usage", "--where", "colour=red"], 1, "colour"),
-        (["usage", "--since", "soon"], 2, "soon"),
+        (["usage", "--since", "soon"], 2, "--since: 'soon' is neither a span (30m, 24h, 7d) nor a time"),
         (["export", "rows.txt"], 2, ".parquet"),
         (["export", "nowhere/rows.csv"], 1, "nowhere"),
     ],
 )
 def test_what_is_wrong_is_named(arguments: list[str], code: int, message: str) -> None:
-    assert message in failure(*arguments, code=code).replace("\n", " ")
+    shown = failure(*arguments, code=code).translate(str.maketrans("│\n", "  "))
+    assert message in " ".join(shown.split())
 
 
 def test_an_export_holds_every_row_and_column() -> None:
@@ -255,7 +302,58 @@ def test_a_forgotten_user_leaves_sums_behind() -> None:
     assert "ann" not in answer("requests", "--since", "2h", "--format", "json", "--limit", "100")
 
 
-def test_forgetting_asks_first_and_says_when_there_is_nobody() -> None:
+def test_forgetting_asks_first() -> None:
     assert run.invoke(app, ["forget", "ann"], input="n\n").exit_code == 1
     assert objects("usage", "--where", "user=ann", "--since", "2h")[0]["requests"] == 7
-    assert "no row of a user 'nobody'" in failure("forget", "nobody", "--yes", code=1)
+    assert run.invoke(app, ["forget", "ann"], input="y\n").exit_code == 0
+    assert objects("usage", "--where", "user=ann", "--since", "2h") == []
+
+
+@pytest.mark.parametrize("arguments", [["nobody"], ["nobody", "--yes"], ["o'hara"]])
+def test_who_is_in_no_row_is_said_before_anything_is_asked(arguments: list[str]) -> None:
+    said = failure("forget", *arguments, code=1)
+    assert f"no row of a user {arguments[0]!r}" in said
+    assert "Replace" not in said
+
+
+def test_who_is_only_named_by_events_or_claims_is_forgotten_too(settings: Settings) -> None:
+    add(settings, [row(200, 3, claimed_user="dave")])
+    store = open_store(settings, open_data_dir(settings))
+    store.insert_events([{"event_id": "e1", "event_name": "x", "user": "erin", "occurred_at": NOW}])
+    store.close()
+    for user in ("dave", "erin"):
+        assert run.invoke(app, ["forget", user, "--yes"]).exit_code == 0
+        assert f"no row of a user '{user}'" in failure("forget", user, code=1)
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Path:
+    """A place that even root can't write to."""
+    return Path("/proc/self/byline")
+
+
+def test_where_no_file_can_be_made_is_one_line(read_only: Path) -> None:
+    exported = failure("export", f"{read_only.parent}/rows.csv", code=1)
+    assert exported.startswith(f"byline: can't write {read_only.parent}/rows.csv: ")
+    copied = failure("backup", str(read_only), code=1)
+    assert copied.startswith(f"byline: can't write {read_only}: ")
+    assert (exported.count("\n"), copied.count("\n")) == (1, 1)
+
+
+def test_an_export_that_could_not_be_moved_leaves_nothing_behind(settings: Settings) -> None:
+    failure("export", "/proc/self/rows.csv", code=1)
+    assert list(open_data_dir(settings).ledger.with_suffix(".outbox").iterdir()) == []
+
+
+def test_a_backup_that_fails_midway_can_be_tried_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_space(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("byline.stores.duckdb.copies._copy", no_space)
+        said = failure("backup", "copies", code=1)
+    assert "ledger.duckdb: No space left on device" in said
+    assert list(Path("copies").iterdir()) == []
+    answer("backup", "copies")

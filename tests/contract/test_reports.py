@@ -222,6 +222,20 @@ def test_requests_are_found_by_each_filter(ledger: Ledger, record: Make) -> None
     assert found(where={"job": "j"}) == ["r1"]
 
 
+def test_a_row_with_an_identifier_in_several_places_comes_once(ledger: Ledger, record: Make) -> None:
+    places = ("identifier", "metadata_user_id", "client_metadata_user_id")
+    chosen = [[name for bit, name in enumerate(places) if number >> bit & 1] for number in range(8)]
+    ledger.insert_usage([record(**dict.fromkeys(names, "act_9")) for names in chosen])
+    ledger.insert_usage([record(**dict.fromkeys(names, "act_8")) for names in chosen])
+
+    def found(limit: int) -> list[str]:
+        query = RequestsQuery(since=YESTERDAY, identifier="act_9", limit=limit)
+        return [row["request_id"] for row in ledger.requests(query).dicts()]
+
+    assert found(50) == [f"r{number}" for number in range(7, 0, -1)]
+    assert found(3) == ["r7", "r6", "r5"]
+
+
 def test_coverage_gives_shares_of_requests_and_of_tokens(ledger: Ledger, record: Make) -> None:
     ledger.insert_usage(
         [

@@ -270,8 +270,6 @@ def test_upgrades_get_426_at_once(rig: Rig) -> None:
         ("/v1/messages/batches", b"403"),
         ("/v1/realtime", b"403"),
         ("/v1/files", b"404"),
-        ("/v1//messages", b"404"),
-        ("/v1/../v1/messages", b"404"),
     ],
 )
 def test_paths_that_are_not_listed_are_refused_clearly(rig: Rig, path: str, status: bytes) -> None:
@@ -282,6 +280,65 @@ def test_paths_that_are_not_listed_are_refused_clearly(rig: Rig, path: str, stat
     assert b"allow_paths" in body
     assert rig.upstream.seen == []
     assert rig.rows()[0]["outcome"] == "rejected"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1//messages",
+        "/v1/../v1/messages",
+        "/v1/files/..",
+        "/v1/files/.",
+        "/v1/files/./x",
+        "/v1/files/..;/batches",
+        "/v1/files/..;a=b/batches",
+        "/v1/files/.;/batches",
+        "/v1/files/a;b",
+        "/v1/files/;/batches",
+        "/v1/files\\..\\batches",
+        "/v1/files/..\\batches",
+        "/v1/files%2f..%2fbatches",
+        "/v1/files/%2E%2e/batches",
+        "/v1/files/.%2e/batches",
+        "/v1/files%5c..%5Cbatches",
+        "/v1/files/..%3b/batches",
+        "/v1/files/%252e%252e/batches",
+        "/v1/files/..%252fbatches",
+        "/v1/files/%c0%ae%c0%ae/batches",
+        "/v1/files/..%c0%afbatches",
+        "/v1/files/a%00.txt",
+        "/v1/files/a%0d%0aX-Injected:%20b",
+        "/v1/files/a%09b",
+        "/v1/files/a%7fb",
+        "/v1/files/%u002e%u002e/batches",
+        "/v1/files/%zz",
+        "/v1/files/a%2",
+        "/v1/files/a%",
+    ],
+)
+def test_a_path_that_could_be_read_two_ways_is_a_clear_400_even_where_all_beneath_it_is_listed(
+    make_rig: Callable[..., Rig], path: str
+) -> None:
+    rig = make_rig(BYLINE_PROVIDERS__OPENAI__ALLOW_PATHS="/v1/files*,/v1//*,/v1/..*")
+    with rig.connect() as client:
+        client.sendall(request(f"/openai{path}", key=rig.key))
+        head, body = receive_answer(client)
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"servers read this path in different ways" in body
+    assert rig.upstream.seen == []
+    assert [(row["outcome"], row["error_type"]) for row in rig.rows()] == [("rejected", "invalid_request")]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/files/a..b", "/v1/files/.hidden", "/v1/files/...", "/v1/files/caf%C3%A9%20au%20lait:1@2,3(4)"],
+)
+def test_dots_and_escapes_that_mean_one_thing_pass(make_rig: Callable[..., Rig], path: str) -> None:
+    rig = make_rig(BYLINE_PROVIDERS__OPENAI__ALLOW_PATHS="/v1/files*")
+    with rig.connect() as client:
+        client.sendall(request(f"/openai{path}", key=rig.key))
+        assert receive_answer(client)[0].startswith(b"HTTP/1.1 200 ")
+    assert rig.upstream.seen[0].head.startswith(f"POST {path} HTTP/1.1".encode())
 
 
 def test_listed_paths_pass_through_attributed_and_unchanged(make_rig: Callable[..., Rig]) -> None:

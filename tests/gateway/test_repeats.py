@@ -79,7 +79,7 @@ VALUES = st.sampled_from([
 ])  # fmt: skip
 NAMES = st.sampled_from([
     "model", "metadata", "user", "safety_identifier", "stream", "stream_options", "max_tokens", "messages", "background",
-    "client_metadata", "meta\\u0064ata", "other", "é",
+    "client_metadata", "meta\\u0064ata", "METADATA", "\\u0055ser", "u\u017fer", "other", "é",
 ])  # fmt: skip
 MEMBERS = st.lists(st.tuples(NAMES, VALUES), max_size=6)
 
@@ -277,3 +277,14 @@ def test_an_answer_in_one_read_makes_the_row_that_one_in_pieces_makes(
     assert answers[0] == answers[1]
     first, second = (without_own(row) for row in ways.rig.rows())
     assert first == second
+
+
+@pytest.mark.parametrize("name", ["Metadata", "m\\u0045tadata", "Max_tokens", "Stream"])
+def test_a_name_in_other_letters_is_refused_also_beside_a_body_that_is_known(ways: Ways, name: str) -> None:
+    for _ in range(2):
+        assert ways.send(request(body=BODY, key=ways.rig.key), short=True)[2] is not None
+    assert ways.repeats == 1
+    body = BODY.replace(b"messages", name.encode())
+    head, _, sent = ways.send(request(body=body, key=ways.rig.key), short=True)
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert sent is None

@@ -10,6 +10,7 @@ import msgspec
 from tests.gateway.conftest import Rig, receive_answer, request
 
 from byline.gateway.exchange import Tally
+from byline.gateway.own_events import OwnEvents
 from byline.gateway.worker_events import WorkerEvents
 from byline.telemetry.catalogue import CATALOGUE
 from byline.telemetry.rows import RowMaker
@@ -40,8 +41,9 @@ class Directory:
 
 def watched() -> tuple[WorkerEvents, Journal, Directory, Tally]:
     journal, directory, tally = Journal(), Directory(), Tally()
+    events = OwnEvents(journal, RowMaker(Source(kind="gateway")), tally, lambda: 1_800_000_000.0)
     return (
-        WorkerEvents(journal, directory, tally, RowMaker(Source(kind="gateway")), lambda: 1_800_000_000.0),
+        WorkerEvents(journal, directory, tally, events),
         journal,
         directory,
         tally,

@@ -35,10 +35,10 @@ def provider() -> Iterator[SimulatedProvider]:
 def fresh_runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    observers = list(answers._observers)
+    observers = list(answers.OBSERVERS)
     quiet._said.clear()
     yield
-    answers._observers[:] = observers
+    answers.OBSERVERS[:] = observers
     answers.tap_answers(None)
     if recording._outbox is not None:
         recording._outbox.close()

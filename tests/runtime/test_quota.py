@@ -6,15 +6,15 @@ import anthropic
 import pytest
 
 import byline
-from byline.quota.runtime import QuotaRuntime
 from byline.runtime import quota
+from byline.runtime.kept_quota import KeptQuota
 from byline.testing import SimulatedProvider
 
 
 @pytest.fixture(autouse=True)
 def fresh_quota(monkeypatch: pytest.MonkeyPatch) -> None:
-    fresh = QuotaRuntime()
-    monkeypatch.setattr(quota, "_runtime", fresh)
+    fresh = KeptQuota()
+    monkeypatch.setattr(quota, "_kept", fresh)
     monkeypatch.setattr(byline, "quota_snapshot", fresh.snapshot, raising=False)
     monkeypatch.setattr(byline, "on_quota_change", fresh.on_change, raising=False)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from byline.assembly.budget_seeds import read_seeds
 from byline.assembly.budgets import CounterFile, open_shared_counters, read_counter_files
 from byline.assembly.data_dir import open_data_dir
 from byline.assembly.ledger import open_ledger
-from byline.budgets.book import BudgetBook
+from byline.budgets.book import BudgetBook, counter_name
 from byline.budgets.counters import CounterState, CountersUnavailable
 from byline.budgets.limits import Budget
 from byline.budgets.periods import window_at
@@ -27,28 +28,50 @@ class BudgetUse(NamedTuple):
     used: int
     held: int
     resets_at: float | None
+    refused: int | None
+    """By this machine's workers since they began. None where nobody counts it: no worker runs."""
     would_have_refused: int | None
-    """None where nobody counts it: no worker runs."""
+    """The same for soft and shadow ones."""
+
+
+class _Refusals:
+    """What the workers that run now have counted; nothing where none does."""
+
+    def __init__(self, files: list[CounterFile]) -> None:
+        self._is_counted = bool(files)
+        self._refused, self._over = Counter[str](), Counter[str]()
+        for file in files:
+            self._refused.update(file.refused)
+            self._over.update(file.over)
+
+    def of(self, counter: str) -> tuple[int | None, int | None]:
+        return (self._refused[counter], self._over[counter]) if self._is_counted else (None, None)
 
 
 def budget_status(settings: Settings, budgets: Iterable[Budget], now: float) -> list[BudgetUse]:
     """Raises SettingsError where the shared store can't be asked."""
-    counting = [budget for budget in budgets if budget.needs_counter]
-    if not counting:
-        return []
+    known = list(budgets)
+    counting = [budget for budget in known if budget.needs_counter]
     files = _fresh(settings, now)
-    over = _counted_over(files)
+    refusals = _Refusals(files)
+    found = [*_uses(counting, _states(settings, counting, files, now), refusals, now)]
+    return found + [_denials(budget, refusals) for budget in known if not budget.needs_counter]
+
+
+def _states(
+    settings: Settings, budgets: list[Budget], files: list[CounterFile], now: float
+) -> list[CounterState]:
+    if not budgets:
+        return []
     if settings.counters.url:
-        states = asyncio.run(_shared_states(settings))
-    elif files:
-        states = [state for file in files for state in file.states]
-    else:
-        states, over = list(_from_ledger(settings, counting, now)), None
-    return [*_uses(counting, states, over, now)]
+        return asyncio.run(_shared_states(settings))
+    if files:
+        return [state for file in files for state in file.states]
+    return list(_from_ledger(settings, budgets, now))
 
 
 def _uses(
-    budgets: list[Budget], states: list[CounterState], over: dict[str, int] | None, now: float
+    budgets: list[Budget], states: list[CounterState], refusals: _Refusals, now: float
 ) -> Iterator[BudgetUse]:
     for budget in budgets:
         window = _window(budget, now)
@@ -59,10 +82,20 @@ def _uses(
                 continue
             if _decides(budgets, budget, entity):
                 seen.add(entity)
-                refused = None if over is None else over.get(state.counter, 0)
-                yield BudgetUse(budget, entity, state.used, state.held, window[1], refused)
+                yield BudgetUse(
+                    budget, entity, state.used, state.held, window[1], *refusals.of(state.counter)
+                )
         if budget.name not in seen and not (set("*?[") & set(budget.name) and budget.scope != "model"):
-            yield BudgetUse(budget, budget.name, 0, 0, window[1], None if over is None else 0)
+            yield BudgetUse(budget, budget.name, 0, 0, window[1], *refusals.of(_counter(budget)))
+
+
+def _denials(budget: Budget, refusals: _Refusals) -> BudgetUse:
+    """Of models that may not be used: there is no sum, only what was turned away."""
+    return BudgetUse(budget, budget.name, 0, 0, None, *refusals.of(_counter(budget)))
+
+
+def _counter(budget: Budget) -> str:
+    return counter_name(budget.kind, budget.scope, budget.name)
 
 
 def _decides(budgets: list[Budget], budget: Budget, entity: str) -> bool:
@@ -84,14 +117,6 @@ def _window(budget: Budget, now: float) -> tuple[str, float | None]:
 def _fresh(settings: Settings, now: float) -> list[CounterFile]:
     files = read_counter_files(open_data_dir(settings).status)
     return [file for file in files if now - file.written_at < FRESH_S]
-
-
-def _counted_over(files: list[CounterFile]) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for file in files:
-        for counter, count in file.over.items():
-            total[counter] = total.get(counter, 0) + count
-    return total
 
 
 async def _shared_states(settings: Settings) -> list[CounterState]:

@@ -35,11 +35,12 @@ PRICES_INTERVAL_S = 60.0
 
 
 class CounterFile(msgspec.Struct, frozen=True):
-    """`status/budgets-workerN.json`: its sums, where a worker counts by itself, and what passed over limits."""
+    """`status/budgets-workerN.json`: its sums, where a worker counts by itself; what passed over limits, and what they refused."""
 
     written_at: float
     states: list[CounterState]
     over: dict[str, int]
+    refused: dict[str, int] = {}
 
 
 class WorkerBudgets:
@@ -158,7 +159,7 @@ class WorkerBudgets:
         if self.local is not None:
             self.local.prune(now)
             states = list(self.local.states(now))
-        kept = CounterFile(now, states, dict(self.gate.over))
+        kept = CounterFile(now, states, dict(self.gate.over), dict(self.gate.refused))
         fresh = self._file.with_suffix(".tmp")
         try:
             fresh.write_bytes(msgspec.json.encode(kept))

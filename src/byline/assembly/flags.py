@@ -6,7 +6,8 @@ import logging
 import socket
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -18,14 +19,20 @@ from byline.flags.opening import SourceChoice, interval_of, open_source, place_o
 from byline.flags.overrides import Overrides, OverridesFile, read_environment
 from byline.flags.sources.http import HttpOptions
 from byline.gateway.drains import Drains
+from byline.gateway.own_events import OwnEvents
 from byline.gateway.own_flags import (
     DRAIN_MAX_BYTES,
     DRAIN_MAX_STREAMS,
     DRAIN_TIMEOUT_S,
+    EARLY_WARNINGS,
+    EVENT_SAMPLE_RATES,
     LOG_LEVEL,
     OWN_FLAGS,
+    SINKS_OFF,
     Steering,
+    early_warning_rules,
 )
+from byline.gateway.quota import QuotaWatch
 from byline.settings import Settings, SettingsError
 
 OVERRIDES_FILE = "overrides.json"
@@ -89,7 +96,7 @@ def source_choice(settings: Settings, environ: Mapping[str, str]) -> SourceChoic
 def following_log_level(settings: Settings, environ: Mapping[str, str], data_dir: DataDir) -> Generator[None]:
     """For a process of which only the log level is steered."""
     features = open_features(settings, environ, data_dir)
-    steering = Steering(features.value)
+    steering = _steering(features)
     _wire_log_level(steering, settings)
     features.on_refresh(lambda _names: steering.refresh())
     features.start()
@@ -99,16 +106,27 @@ def following_log_level(settings: Settings, environ: Mapping[str, str], data_dir
         features.close()
 
 
+class SteeredParts(NamedTuple):
+    """What the gateway's own flags change in a worker."""
+
+    drains: Drains
+    events: OwnEvents
+    quota: QuotaWatch
+
+
 def steer_worker(
-    settings: Settings, features: FeatureClient, drains: Drains, call_soon: Callable[..., object]
+    settings: Settings, features: FeatureClient, parts: SteeredParts, call_soon: Callable[..., object]
 ) -> Steering:
-    """What the gateway's own flags change in a worker: now, and on its loop whenever they change."""
-    steering = Steering(features.value)
+    """Now, and on the worker's loop whenever the flags change."""
+    steering, drains = _steering(features), parts.drains
     _wire_log_level(steering, settings)
     defaults = own_defaults(settings)
     steering.wire(DRAIN_TIMEOUT_S, _limiting(drains, "timeout_s"), defaults[DRAIN_TIMEOUT_S.name])
     steering.wire(DRAIN_MAX_BYTES, _limiting(drains, "max_bytes"), defaults[DRAIN_MAX_BYTES.name])
     steering.wire(DRAIN_MAX_STREAMS, _limiting(drains, "max_streams"), defaults[DRAIN_MAX_STREAMS.name])
+    steering.wire(EVENT_SAMPLE_RATES, partial(setattr, parts.events, "sample_rates"))
+    steering.wire(SINKS_OFF, partial(setattr, parts.events, "sinks_off"))
+    steering.wire(EARLY_WARNINGS, lambda windows: parts.quota.warn_by(early_warning_rules(windows)))
     features.on_refresh(lambda _names: call_soon(steering.refresh))
     return steering
 
@@ -122,6 +140,13 @@ def own_defaults(settings: Settings) -> dict[str, Any]:
         DRAIN_MAX_STREAMS.name: upstream.drain_max_streams,
         LOG_LEVEL.name: settings.log.level,
     }
+
+
+def _steering(features: FeatureClient) -> Steering:
+    def is_misfit(name: str, default: Any) -> bool:
+        return features.details(name, default).error_code == "TYPE_MISMATCH"
+
+    return Steering(features.value, is_misfit)
 
 
 def _limiting(drains: Drains, field: str) -> Callable[[float], None]:

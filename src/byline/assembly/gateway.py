@@ -18,12 +18,14 @@ from byline.assembly.authentication import build_authenticator
 from byline.assembly.budgets import WorkerBudgets
 from byline.assembly.data_dir import DataDir, open_data_dir
 from byline.assembly.events import gateway_rows
-from byline.assembly.flags import open_features, serves_features, steer_worker
+from byline.assembly.flags import SteeredParts, open_features, serves_features, steer_worker
 from byline.assembly.ledger_status import LedgerWatch
 from byline.assembly.providers import build_providers, choose_hash_key
 from byline.assembly.worker_status import StatusFile
 from byline.control.database import open_control
 from byline.control.directory import KeyDirectory
+from byline.flags.snapshot import Exposure
+from byline.gateway import open_files
 from byline.gateway.admission import Admitter
 from byline.gateway.attempt import Surroundings
 from byline.gateway.callers import HeadMemory
@@ -37,6 +39,7 @@ from byline.gateway.forwarding import Forwarder
 from byline.gateway.http1.request_head import RequestHeadReader
 from byline.gateway.intake import Intake
 from byline.gateway.local_routes import LocalRoutes
+from byline.gateway.own_events import OwnEvents
 from byline.gateway.pipeline import Pipeline
 from byline.gateway.quota import QuotaWatch, read_kept
 from byline.gateway.readiness import WorkerReadiness
@@ -155,9 +158,12 @@ def build_worker(
     gateway_id = settings.gateway.id or socket.gethostname()
     ledger = LedgerWatch(data_dir.status / "ledger.json", CLOCK.wall)
     readiness = WorkerReadiness(journal, directory, partial(_degraded, ledger, budgets))
-    features = open_features(settings, environ, data_dir)
+    events = OwnEvents(journal, gateway_rows(), tally, CLOCK.wall)
+    # All workers read with the same attributes, so the first speaks for all.
+    report = partial(_report, loop, events) if number == 0 else None
+    features = open_features(settings, environ, data_dir, report=report)
     request_features = RequestFeatures(lambda: features.payload, is_expected=serves_features(settings))
-    steer_worker(settings, features, drains, loop.call_soon_threadsafe)
+    steer_worker(settings, features, SteeredParts(drains, events, quota), loop.call_soon_threadsafe)
     features.start()
     pipeline = Pipeline(
         local=LocalRoutes(readiness),
@@ -178,28 +184,27 @@ def build_worker(
         gateway_id=gateway_id,
         max_body_bytes=settings.gateway.max_body_bytes,
     )
-    events = WorkerEvents(journal, directory, tally, gateway_rows(), CLOCK.wall)
+    troubles = WorkerEvents(journal, directory, tally, events)
     status = StatusFile(data_dir.status / f"worker{number}.json", journal, tally, drains, directory)
     return Worker(
         pipeline,
         limits=_client_limits(settings),
         uploads=Uploads(_upload_limits(settings), tally),
-        options=WorkerOptions(settings.gateway.max_connections, settings.gateway.shutdown_timeout),
+        options=_worker_options(settings),
         drains=drains,
         watched=[provider.pool for provider in providers],
         periodics=[
             Periodic(settings.keys.poll_interval, directory.refresh_if_changed),
-            # In a thread: it may wait for a lock or the disk.
-            Periodic(FLUSH_USES_INTERVAL_S, partial(loop.run_in_executor, None, directory.flush_uses)),
+            Periodic(FLUSH_USES_INTERVAL_S, directory.flush_uses, in_thread=True),
             Periodic(STATUS_INTERVAL_S, status.write),
             Periodic(STATUS_INTERVAL_S, ledger.look),
-            Periodic(INTERVAL_S, events.look),
+            Periodic(INTERVAL_S, troubles.look),
             Periodic(STATUS_INTERVAL_S, quota.write),
             *([] if budgets is None else budgets.periodics()),
         ],
         closing=[
             *(provider.pool.close for provider in providers),
-            events.look,
+            troubles.look,
             quota.write,
             features.close,
             request_features.close,
@@ -207,6 +212,12 @@ def build_worker(
         clock=CLOCK.monotonic,
         tls=_server_tls(settings),
     )
+
+
+def _report(loop: asyncio.AbstractEventLoop, events: OwnEvents, exposure: Exposure) -> None:
+    """From whichever thread reads. A worker that has ended tells nothing more."""
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(events.tell_exposure, exposure)
 
 
 def _degraded(ledger: LedgerWatch, budgets: WorkerBudgets | None) -> list[str]:
@@ -221,6 +232,11 @@ def _client_limits(settings: Settings) -> ClientLimits:
         body_timeout_s=gateway.body_timeout,
         idle_timeout_s=gateway.idle_timeout,
     )
+
+
+def _worker_options(settings: Settings) -> WorkerOptions:
+    carried = open_files.connections_carried(open_files.limit_in_force())
+    return WorkerOptions(min(settings.gateway.max_connections, carried), settings.gateway.shutdown_timeout)
 
 
 def _upload_limits(settings: Settings) -> UploadLimits:

@@ -20,6 +20,7 @@ from byline.assembly.logs import set_up_logging
 from byline.assembly.providers import build_providers, choose_hash_key
 from byline.control.database import open_control
 from byline.control.directory import KeyDirectory
+from byline.gateway import open_files
 from byline.gateway.child import ChildPlan
 from byline.gateway.listener import bind, port_of, reserve
 from byline.gateway.supervised import Supervised
@@ -43,6 +44,7 @@ def serve(
     where the port can't be had.
     """
     set_up_logging(settings, "serve")
+    _raise_limits(settings)
     data_dir = open_data_dir(settings)
     lock = lock_for_serving(data_dir.root / "lock", "byline serve")
     reserved = reserve(settings.gateway.host, settings.gateway.port)
@@ -55,7 +57,8 @@ def serve(
             on_ready=lambda: announce(_announcement(settings, port, data_dir)),
             held_fds=[lock.fileno()],
         )
-        return supervisor.run()
+        with following_log_level(settings, environ, data_dir):
+            return supervisor.run()
     finally:
         reserved.close()
         lock.close()
@@ -76,6 +79,12 @@ def run_part(part: str, settings: Settings, environ: MutableMapping[str, str]) -
 
 def _listener(settings: Settings) -> socket.socket:
     return bind(settings.gateway.host, settings.gateway.port)
+
+
+def _raise_limits(settings: Settings) -> None:
+    """For this process and those it starts."""
+    if shortage := open_files.shortage(open_files.raise_limit(), settings.gateway.max_connections):
+        log.warning("%s: %s", shortage, open_files.REMEDY)
 
 
 def _check(settings: Settings, environ: Mapping[str, str], data_dir: DataDir) -> None:

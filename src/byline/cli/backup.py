@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from byline.cli.output import CommandError, ConfigOption, note
-from byline.cli.reading import progress, reading
+from byline.cli.reading import progress, reading, writing
 
 
 def register(app: typer.Typer) -> None:
@@ -22,13 +25,33 @@ def backup(
     """Copy ledger and control data. To restore: stop the server, put the files into data_dir, start."""
     from byline.assembly.ledger import backup_control
 
-    if directory.exists() and any(directory.iterdir()):
-        raise CommandError(f"{directory} is not empty: name a new directory")
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with reading(config) as (ledger, settings), progress("Copying the ledger") as advanced:
-        backup_control(settings, directory)
+    with writing(directory):
+        if directory.exists() and any(directory.iterdir()):
+            raise CommandError(f"{directory} is not empty: name a new directory")
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (
+        reading(config) as (ledger, settings),
+        progress("Copying the ledger") as advanced,
+        _all_or_nothing(directory),
+    ):
+        with writing(directory):
+            backup_control(settings, directory)
         ledger.backup(directory.absolute() / "ledger.duckdb", advanced)
     from rich.filesize import decimal
 
     size = sum(file.stat().st_size for file in directory.iterdir())
     note(f"Copied {decimal(size)} to {directory}.")
+
+
+@contextmanager
+def _all_or_nothing(directory: Path) -> Generator[None]:
+    """Half a backup is none, and would be in the way of the next attempt. The directory was empty before."""
+    try:
+        yield
+    except BaseException as error:
+        for file in directory.iterdir():
+            with suppress(OSError):
+                file.unlink()
+        if isinstance(error, sqlite3.Error):
+            raise CommandError(f"can't copy keys and jobs to {directory}: {error}") from error
+        raise

@@ -6,7 +6,7 @@ import os
 import time
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -18,10 +18,15 @@ from byline.control.budgets import list_budgets, put_budget, remove_budgets
 from byline.settings import Settings, SettingsError, load
 from byline.usage.ledger import Table
 
+if TYPE_CHECKING:
+    from byline.assembly.budget_status import BudgetUse
+
 COLUMNS: Final = ("scope", "name", "limit", "amount", "models", "mode", "contact", "source")
 STATUS_COLUMNS: Final = (
-    "scope", "name", "limit", "amount", "mode", "used", "reserved", "utilization", "resets_at", "would_have_refused",
+    "scope", "name", "limit", "amount", "mode", "used", "reserved", "utilization", "resets_at", "refused", "would_have_refused",
 )  # fmt: skip
+
+_NONE: Final = "There are no budgets. Set one: byline budgets set --user '*' --usd-per-day 20"
 
 UserOption = Annotated[
     str | None,
@@ -175,22 +180,41 @@ def remove(
 
 @budgets.command()
 def status(config: ConfigOption = None, format: FormatOption = Format.table) -> None:  # noqa: A002
-    """How far each limit is used: one row for everybody whose use is counted."""
+    """How far each limit is used: one row for everybody whose use is counted.
+
+    `refused` and `would have refused` are requests since the workers of this machine began; no worker, no count.
+    """
     from byline.assembly.budget_status import budget_status
+    from byline.cli.budget_table import options, people_table
+    from byline.cli.report_table import show
 
     settings = load(config, os.environ)
     now = time.time()
     limits = [budget for budget, _ in _all(config)]
-    rows: list[tuple[object, ...]] = []
-    for line in budget_status(settings, limits, now):
-        budget = line.budget
-        show = usd if budget.metric == "usd" else int
-        used = line.used + line.held
-        rows.append((
-            budget.scope, line.entity or None, budget.kind, show(budget.amount), budget.mode, show(line.used), show(line.held),
-            round(used / budget.amount, 4) if budget.amount else None, time_of(line.resets_at), line.would_have_refused,
-        ))  # fmt: skip
-    write(Table(columns=STATUS_COLUMNS, rows=rows), format)
+    lines = budget_status(settings, limits, now)
+    if format is Format.table:
+        show(people_table(lines), **options())
+    else:
+        write(Table(columns=STATUS_COLUMNS, rows=[_status_row(line) for line in lines]), format)
+    if not limits:
+        note(_NONE)
+
+
+def _status_row(line: BudgetUse) -> tuple[object, ...]:
+    budget = line.budget
+    return (
+        budget.scope, line.entity or None, budget.kind, _amount(budget), budget.mode, *_use(line),
+        time_of(line.resets_at), line.refused, line.would_have_refused,
+    )  # fmt: skip
+
+
+def _use(line: BudgetUse) -> tuple[Decimal | int | None, Decimal | int | None, float | None]:
+    budget = line.budget
+    if budget.metric == "models":
+        return None, None, None
+    show = usd if budget.metric == "usd" else int
+    share = round((line.used + line.held) / budget.amount, 4) if budget.amount else None
+    return show(line.used), show(line.held), share
 
 
 def _all(config: Path | None) -> list[tuple[Budget, str]]:
@@ -272,7 +296,7 @@ def _write(found: list[tuple[Budget, str]], format: Format) -> None:  # noqa: A0
     ]  # fmt: skip
     write(Table(columns=COLUMNS, rows=rows), format)
     if not rows:
-        note("There are no budgets. Set one: byline budgets set --user '*' --usd-per-day 20")
+        note(_NONE)
 
 
 def _amount(budget: Budget) -> Decimal | int | None:

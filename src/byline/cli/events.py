@@ -15,7 +15,7 @@ import typer
 
 from byline.cli.output import CommandError, ConfigOption, Format, FormatOption, note, plain, printable, write
 from byline.cli.reading import reading
-from byline.cli.times import SinceOption, TzOption, UntilOption, parse_since, parse_zone
+from byline.cli.times import SinceOption, TzOption, UntilOption, parse_since, parse_until, parse_zone
 from byline.settings import load
 from byline.telemetry.event import Event, EventContext
 from byline.telemetry.metadata import Metadata, PiiMetadata, add_pii, check_key, safe_copy
@@ -65,9 +65,7 @@ def query(
     """Events, newest first; without the columns of personal values."""
     now, zone = datetime.now(UTC), parse_zone(tz)
     equal = {"event_name": name, "user": user, "job": job, "program": program}
-    text = _select(
-        equal, parse_since(since, now, zone), parse_since(until, now, zone) if until else None, limit
-    )
+    text = _select(equal, parse_since(since, now, zone), parse_until(until, since, now, zone), limit)
     with reading(config) as (ledger, settings):
         table = ledger.sql(text, SqlLimits(timeout_s=float(settings.ledger.sql_timeout), max_rows=limit))
     if format is Format.table:

@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from byline.cli.output import CommandError, ConfigOption, note
-from byline.cli.reading import WhereOption, parse_where, progress, reading
-from byline.cli.times import SinceOption, TzOption, UntilOption, parse_since, parse_zone
+from byline.cli.reading import WhereOption, parse_where, progress, reading, writing
+from byline.cli.times import SinceOption, TzOption, UntilOption, parse_since, parse_until, parse_zone
 from byline.usage.ledger import ExportQuery
 
 
@@ -42,7 +42,7 @@ def export(
     now, zone = datetime.now(UTC), parse_zone(tz)
     query = ExportQuery(
         since=parse_since(since, now, zone),
-        until=parse_since(until, now, zone) if until else None,
+        until=parse_until(until, since, now, zone),
         where=parse_where(where),
         format=(format or _by_ending(file)).value,
     )
@@ -52,10 +52,19 @@ def export(
         raise CommandError(f"no directory {file.absolute().parent}")
     with reading(config) as (ledger, _), progress(f"Writing {file.name}") as advanced:
         written = ledger.export(query, advanced)
-        shutil.move(written, file)
+        _move(written, file)
     from rich.filesize import decimal
 
     note(f"Wrote {file} ({decimal(file.stat().st_size)}).")
+
+
+def _move(written: Path, file: Path) -> None:
+    """What can't be moved is removed: the outbox is emptied only when the ledger is opened anew."""
+    try:
+        with writing(file):
+            shutil.move(written, file)
+    finally:
+        written.unlink(missing_ok=True)
 
 
 def _by_ending(file: Path) -> ExportFormat:

@@ -19,6 +19,7 @@ from byline.assembly.flags import gateway_attributes, open_features, overrides_f
 from byline.cli.output import CommandError, ConfigOption, Format, FormatOption, note, write, write_object
 from byline.flags.client import FeatureClient
 from byline.flags.explain import explain as explain_feature
+from byline.flags.fitting import MISFIT, fit
 from byline.flags.payload import Payload, PayloadRefused
 from byline.gateway.own_flags import OWN_FLAGS
 from byline.settings import Settings, load
@@ -238,9 +239,6 @@ def _check_own(name: str, value: Any) -> None:
     flag = _OWN.get(name)
     if flag is None:
         return
-    try:
-        fits = flag.allowed(value)
-    except (TypeError, AttributeError):
-        fits = False
-    if not fits:
+    fitted = fit(value, flag.default)
+    if fitted is None or fitted is MISFIT or not flag.allowed(fitted):
         raise CommandError(f"{name} must be {flag.rule}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
@@ -11,7 +11,7 @@ import typer
 from byline.cli.output import ConfigOption, Format, FormatOption, printable, write
 from byline.cli.reading import WhereOption, parse_by, parse_where, progress, reading
 from byline.cli.report_table import console, show
-from byline.cli.times import SinceOption, TzOption, UntilOption, parse_since, parse_zone
+from byline.cli.times import SinceOption, TzOption, UntilOption, parse_since, parse_until, parse_zone
 from byline.usage.ledger import ErrorsQuery, IncidentQuery, LedgerReader, Table
 from byline.usage.reports.triage import Finding, Measure, findings
 
@@ -33,6 +33,10 @@ _SHOWN: Final = (
     "rejected",
 )
 _ERROR_KINDS: Final = 6
+_NOTHING: Final = (
+    "No requests in either window: nothing was recorded that could be compared.\n"
+    "A longer --since may find some; `byline doctor` says whether rows still wait in the journal."
+)
 _CONSIDERED: Final = 1_000
 """Groups among which drivers are looked for; the screen shows `--limit` of them."""
 
@@ -58,7 +62,7 @@ def incident(
     query = IncidentQuery(
         by=parse_by(by),
         since=parse_since(since, now, zone),
-        until=parse_since(until, now, zone) if until else now,
+        until=parse_until(until, since, now, zone) or now,
         where=parse_where(where),
         limit=_CONSIDERED,
     )
@@ -73,6 +77,9 @@ def incident(
         )
     screen = console()
     screen.print(_heading(query, zone))
+    if not _anything(totals):
+        screen.print(_NOTHING, markup=False)
+        return
     for line in _answer(totals, groups, query):
         screen.print(printable(line), markup=False)
     screen.print()
@@ -108,18 +115,26 @@ def _heading(query: IncidentQuery, zone: Any) -> str:
 
 def _answer(totals: dict[str, Any], groups: Table, query: IncidentQuery) -> list[str]:
     """Each driver with what it drove, then what nobody alone drove."""
-    if not totals["requests"] and not totals["requests_before"]:
-        return ["No requests in either window."]
     found = findings(totals, groups.dicts())
     drivers = {_named(finding.driver, query): finding.driver for finding in found if finding.driver}
     lines: list[str] = []
     for name, driver in drivers.items():
         lines.append(f"{name}{_whom_to_ping(driver)}")
         lines += [f"  {_figures(each)}" for each in found if each.driver == driver]
-    alone = [each for each in found if not each.driver]
-    if alone:
-        lines += ["Across many, nobody stands out:", *(f"  {_figures(each)}" for each in alone)]
+    lines += _unnamed(
+        "Across many, nobody stands out:", (each for each in found if not each.driver and not each.too_few)
+    )
+    lines += _unnamed("Too few requests to name anybody for:", (each for each in found if each.too_few))
     return lines or ["Nothing grew: no cause to be seen here."]
+
+
+def _unnamed(title: str, found: Iterable[Finding]) -> list[str]:
+    lines = [f"  {_figures(each)}" for each in found]
+    return [title, *lines] if lines else []
+
+
+def _anything(totals: Mapping[str, Any]) -> bool:
+    return any(totals[f"{name}{window}"] for name in ("requests", "rejected") for window in ("", "_before"))
 
 
 def _named(row: Mapping[str, Any], query: IncidentQuery) -> str:

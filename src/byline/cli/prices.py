@@ -55,7 +55,7 @@ def show(
     settings = load(config, os.environ)
     book = _book(settings)
     now = datetime.now(UTC)
-    day = now if at is None else parse_since(at, now)
+    day = now if at is None else parse_since(at, now, option="--at")
     found = _found(book, settings, provider, model, day)
     if found is None:
         raise CommandError(_unknown(book, provider, model))

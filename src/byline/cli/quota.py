@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from datetime import tzinfo
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -15,10 +16,11 @@ import typer
 from byline.assembly.data_dir import open_data_dir
 from byline.cli.control import time_of
 from byline.cli.output import ConfigOption, Format, FormatOption, note, printable, write
+from byline.cli.quota_table import options, people_table
+from byline.cli.times import parse_zone
 from byline.gateway.quota import CredentialQuota, read_kept
 from byline.quota.notice import quota_notice
-from byline.quota.snapshot import Window
-from byline.quota.statusline import bar, fullest, model_of_session, statusline, windows_of_session
+from byline.quota.statusline import fullest, model_of_session, statusline, windows_of_session
 from byline.settings import load
 from byline.usage.ledger import Table
 
@@ -26,7 +28,6 @@ COLUMNS: Final = (
     "provider", "credential", "window", "status", "utilization", "remaining", "limit", "resets_at", "observed_at",
 )  # fmt: skip
 _WATCH_INTERVAL_S: Final = 1.0
-_BAR_CELLS: Final = 20
 
 
 def register(app: typer.Typer) -> None:
@@ -41,76 +42,87 @@ def quota(
             "--statusline", help="One line; reads the JSON that Claude Code gives its status line from stdin."
         ),
     ] = False,
+    tz: Annotated[
+        str | None,
+        typer.Option(
+            "--tz", metavar="ZONE", help="Time zone of the table; yours if absent.", show_default=False
+        ),
+    ] = None,
     config: ConfigOption = None,
     format: FormatOption = Format.table,  # noqa: A002 - the option's name
 ) -> None:
-    """Show the limits of the upstream credentials: how much is used, and when they open again."""
+    """Show the limits of the upstream credentials: how much is used, and when they open again.
+
+    Those of clients' own keys are their owners' matter, and kept with each row only.
+    """
+    zone = None if tz is None else parse_zone(tz)
+    if watch and (as_statusline or format is not Format.table):
+        raise typer.BadParameter("--watch shows the table: leave out --statusline and --format")
     status = open_data_dir(load(config, os.environ)).status
     if as_statusline:
-        typer.echo(printable(_statusline(status)))
-        return
-    if watch:
+        typer.echo(printable(_statusline(status, zone)))
+    elif watch:
         with contextlib.suppress(KeyboardInterrupt):
-            _watch(status)
-        return
-    _show(status, format)
+            _watch(status, zone)
+    elif format is Format.table:
+        _show(status, zone)
+    else:
+        write(_table(read_kept(status), time.time()), format)
 
 
-def _show(status: Path, format: Format) -> None:  # noqa: A002
+def _show(status: Path, zone: tzinfo | None) -> None:
+    from byline.cli.report_table import show
+
     kept, now = read_kept(status), time.time()
-    write(_table(kept, now, bars=format is Format.table), format)
+    show(people_table(kept, now, zone), **options(now, zone))
     if not kept:
         note("No provider has said anything of its limits yet: they come with the first answer.")
-    if format is Format.table:
-        for text in _notices(kept, now):
-            note(text)
+    for text in _notices(kept, now, zone):
+        note(text)
 
 
-def _watch(status: Path) -> None:
+def _watch(status: Path, zone: tzinfo | None) -> None:
     from rich.live import Live
 
-    from byline.cli.report_table import console, rendered
+    from byline.cli.report_table import console, fitted
 
-    with Live(console=console(), auto_refresh=False) as live:
+    screen = console()
+    with Live(console=screen, auto_refresh=False) as live:
         while True:
-            live.update(rendered(_table(read_kept(status), time.time(), bars=True)), refresh=True)
+            now = time.time()
+            shown, _ = fitted(people_table(read_kept(status), now, zone), screen, **options(now, zone))
+            live.update(shown, refresh=True)
             time.sleep(_WATCH_INTERVAL_S)
 
 
-def _table(kept: list[CredentialQuota], now: float, *, bars: bool) -> Table:
+def _table(kept: list[CredentialQuota], now: float) -> Table:
     rows: list[tuple[Any, ...]] = []
     for each in kept:
         snapshot = each.snapshot.as_of(now)
         for name, window in snapshot.windows.items():
             rows.append((
-                each.provider, each.credential, name, window.status, _used(window, bars=bars), window.remaining, window.limit,
+                each.provider, each.credential, name, window.status, window.utilization, window.remaining, window.limit,
                 time_of(window.resets_at), time_of(snapshot.observed_at),
             ))  # fmt: skip
     return Table(columns=COLUMNS, rows=rows)
 
 
-def _used(window: Window, *, bars: bool) -> float | str | None:
-    used = window.utilization
-    if used is None or not bars:
-        return used
-    return f"{bar(used, _BAR_CELLS)} {used * 100:.0f} %"
-
-
-def _notices(kept: list[CredentialQuota], now: float) -> list[str]:
+def _notices(kept: list[CredentialQuota], now: float, zone: tzinfo | None) -> list[str]:
     found: list[str] = []
     for each in kept:
         notice = quota_notice(each.snapshot.as_of(now))
         if notice is not None:
-            found.append(printable(f"{each.provider} {each.credential}: {notice.text}"))
+            text = notice.text if zone is None else notice.in_zone(zone)
+            found.append(printable(f"{each.provider} {each.credential}: {text}"))
     return found
 
 
-def _statusline(status: Path) -> str:
+def _statusline(status: Path, zone: tzinfo | None) -> str:
     """The session's own limits where Claude Code knows them, else those of the gateway's credentials."""
     session = _session()
     now = time.time()
     windows = windows_of_session(session) or fullest((each.snapshot for each in read_kept(status)), now)
-    return statusline(windows, now, model=model_of_session(session))
+    return statusline(windows, now, zone, model_of_session(session))
 
 
 def _session() -> object:

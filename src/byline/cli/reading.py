@@ -45,13 +45,24 @@ def reading(config: Path | None) -> Generator[tuple[LedgerReader, Settings]]:
         ledger.close()
 
 
+@contextmanager
+def writing(target: Path) -> Generator[None]:
+    """What the file system refuses ends the command in a line that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise CommandError(f"can't write {error.filename or target}: {error.strerror or error}") from error
+
+
 def parse_by(text: str) -> tuple[Dimension, ...]:
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     unknown = [name for name in names if name not in DIMENSIONS]
     if unknown:
-        raise typer.BadParameter(f"can't group by {unknown[0]!r}: choose among {', '.join(DIMENSIONS)}")
+        raise typer.BadParameter(
+            f"can't group by {unknown[0]!r}: choose among {', '.join(DIMENSIONS)}", param_hint="--by"
+        )
     if len(set(names)) != len(names):
-        raise typer.BadParameter(f"{text!r} names a group twice")
+        raise typer.BadParameter(f"{text!r} names a group twice: write each once", param_hint="--by")
     return names
 
 
@@ -60,7 +71,7 @@ def parse_where(given: list[str] | None) -> dict[str, str]:
     for text in given or []:
         name, equals, value = text.partition("=")
         if not equals:
-            raise typer.BadParameter(f"{text!r} is not COLUMN=VALUE")
+            raise typer.BadParameter(f"{text!r} is not COLUMN=VALUE, such as user=ann", param_hint="--where")
         where[name.strip()] = value
     return where
 

@@ -70,7 +70,7 @@ def reconcile(
     family = _family(settings, provider)
     now = datetime.now(UTC)
     start = _day_start(parse_since(since, now))
-    end = now if until is None else parse_since(until, now)
+    end = now if until is None else parse_since(until, now, option="--until")
     end = _day_start(end - timedelta(microseconds=1)) + timedelta(days=1)
     try:
         pages = (

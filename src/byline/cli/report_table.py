@@ -43,7 +43,7 @@ _LEAST_TEXT: Final = 12
 """Text is folded to no less than this, and columns are left out instead."""
 _GAP: Final = 3
 _EXPENDABLE: Final = (
-    "request_id", "replaced_by", "source", "owner_email", "owner_team", "email", "ttft_ms", "created_at",
+    "as_of", "left", "reserved", "request_id", "replaced_by", "source", "owner_email", "owner_team", "email", "ttft_ms", "created_at",
     "duration_ms", "cache_write_tokens", "cache_read_tokens", "requests_before", "tokens_before", "may_claim",
     "last_used_at", "web_search_per_1k", "http_status", "rejected", "output_tokens", "input_tokens",
     "cache_write_1h_per_mtok",
@@ -63,16 +63,22 @@ def console() -> Console:
 def show(table: Table, **options: Unpack[Options]) -> None:
     """Prints the table; a narrow terminal gets shortened counts (1.13 G), then fewer columns, and is told so."""
     screen = console()
+    shown, left_out = fitted(table, screen, **options)
+    screen.print(shown)
+    if left_out:
+        note(f"Left out for want of width: {', '.join(left_out)}.")
+
+
+def fitted(table: Table, screen: Console, **options: Unpack[Options]) -> tuple[RichTable, list[str]]:
+    """The table as wide as the screen allows, and the headings of the columns it does without."""
     whole = rendered(table, **options)
     unbounded = screen.options.update(max_width=_UNBOUNDED)
     if screen.measure(whole, options=unbounded).maximum <= screen.width:
-        screen.print(whole)
-        return
+        return whole, []
     options["compact"] = True
     narrow = _narrowed(table, screen.width, options)
-    screen.print(rendered(narrow, **options))
-    if left_out := [_heading(name) for name in table.columns if name not in narrow.columns]:
-        note(f"Left out for want of width: {', '.join(left_out)}.")
+    left_out = [_heading(name) for name in table.columns if name not in narrow.columns]
+    return rendered(narrow, **options), left_out
 
 
 def _narrowed(table: Table, width: int, options: Options) -> Table:

@@ -45,7 +45,7 @@ def reprice(
     now = datetime.now(UTC)
     query = RepriceQuery(
         since=parse_since(since, now),
-        until=now if until is None else parse_since(until, now),
+        until=now if until is None else parse_since(until, now, option="--until"),
         only=_statuses(only),
     )
     ledger = open_ledger(load(config, os.environ))

@@ -6,18 +6,15 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
 from byline.cli.output import ConfigOption, Format, FormatOption, write
 from byline.cli.reading import WhereOption, parse_by, parse_where, reading
-from byline.cli.report_table import console, rendered
+from byline.cli.report_table import Options, console, fitted, show
 from byline.cli.times import TzOption, parse_span, parse_zone
 from byline.usage.ledger import IncidentQuery, LedgerUnavailable, Table
-
-if TYPE_CHECKING:
-    from rich.table import Table as RichTable
 
 _SHOWN: Final = ("requests", "per_minute", "tokens", "throttled", "errors", "rejected", "cost_usd")
 
@@ -40,7 +37,7 @@ def top(
     format: FormatOption = Format.table,  # noqa: A002 - the option's name
 ) -> None:
     """The heaviest users and jobs of the last minutes, live."""
-    groups, filters, zone, span = parse_by(by), parse_where(where), parse_zone(tz), parse_span(window)
+    groups, filters, zone, span = parse_by(by), parse_where(where), parse_zone(tz), _span(window)
 
     def look() -> tuple[datetime, Table]:
         """Opens the ledger each time, so that a server may start, stop and restart meanwhile."""
@@ -52,9 +49,19 @@ def top(
     if format is not Format.table:
         write(look()[1], format)
     elif once:
-        console().print(_screen(*look(), window, zone))
+        now, table = look()
+        show(_shown(table), **_options(now, window, zone))
     else:
-        _refresh(lambda: _screen(*look(), window, zone), interval)
+        _refresh(look, window, zone, interval)
+
+
+def _span(text: str) -> timedelta:
+    span = parse_span(text, option="--since")
+    if not span:
+        raise typer.BadParameter(
+            f"{text!r} is no time at all; write a span such as 15m", param_hint="--since"
+        )
+    return span
 
 
 def _with_rate(table: Table, span: timedelta) -> Table:
@@ -68,22 +75,30 @@ def _with_rate(table: Table, span: timedelta) -> Table:
     return Table((*table.columns, "per_minute"), rows)
 
 
-def _screen(now: datetime, table: Table, window: str, zone: tzinfo) -> RichTable:
+def _shown(table: Table) -> Table:
     groups = table.columns[: table.columns.index("requests")]
     names = (*groups, *_SHOWN)
-    shown = Table(names, [tuple(row[name] for name in names) for row in table.dicts()])
-    title = f"{now.astimezone(zone):%H:%M:%S}, the last {window}"
-    return rendered(shown, title=title, zone=zone, totals=_SHOWN, headings={"per_minute": "per minute"})
+    return Table(names, [tuple(row[name] for name in names) for row in table.dicts()])
 
 
-def _refresh(draw: Callable[[], RichTable], interval_s: float) -> None:
+def _options(now: datetime, window: str, zone: tzinfo) -> Options:
+    title = f"{now.astimezone(zone):%H:%M:%S %Z}, the last {window}"
+    return Options(title=title, zone=zone, totals=_SHOWN, headings={"per_minute": "per minute"})
+
+
+def _refresh(
+    look: Callable[[], tuple[datetime, Table]], window: str, zone: tzinfo, interval_s: float
+) -> None:
     from rich.live import Live
     from rich.text import Text
 
-    with suppress(KeyboardInterrupt), Live(console=console(), screen=True, auto_refresh=False) as live:
+    screen = console()
+    with suppress(KeyboardInterrupt), Live(console=screen, screen=True, auto_refresh=False) as live:
         while True:
             try:
-                live.update(draw(), refresh=True)
+                now, table = look()
+                shown, _ = fitted(_shown(table), screen, **_options(now, window, zone))
+                live.update(shown, refresh=True)
             except LedgerUnavailable as error:
                 live.update(Text(f"Waiting: {error}"), refresh=True)
             time.sleep(interval_s)

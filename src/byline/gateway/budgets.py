@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from byline.budgets.book import NOTHING, BudgetBook, Caller, Verdicts
+from byline.budgets.book import NOTHING, BudgetBook, Caller, Verdicts, counter_name
 from byline.budgets.counters import CountersUnavailable, LocalStore, Reserved, SharedStore
 from byline.budgets.estimate import Estimate, Estimator
 from byline.budgets.limits import Budget
@@ -25,6 +25,8 @@ from byline.identity.model import Attribution
 from byline.usage.record import UsageRecord
 
 log = logging.getLogger(__name__)
+MAX_COUNTED = 10_000
+"""Sums whose refusals are counted one by one: names of jobs may come from clients."""
 _NO_ESTIMATE = Estimate(0, 0)
 _BILLED_AS_RESERVED = frozenset({"client_disconnect", "interrupted", "ok"})
 """Outcomes after which use that is not fully known counts as much as was reserved: hanging up saves nothing."""
@@ -63,6 +65,8 @@ class BudgetGate:
         self.book = BudgetBook()
         self.over: Counter[str] = Counter()
         """Requests that a soft or shadow budget would have refused, by counter."""
+        self.refused: Counter[str] = Counter()
+        """Requests that a hard one did refuse."""
         self._local = local
         self._shared = shared
         self._estimator = estimator
@@ -133,7 +137,7 @@ class BudgetGate:
 
     def _check_model(self, exchange: Exchange, verdicts: Verdicts) -> None:
         budget = verdicts.denied_by[0]
-        self._note_over(budget, f"models:{budget.scope}:{budget.name}")
+        self._note_over(budget, counter_name(budget.kind, budget.scope, budget.name))
         if budget.mode == "hard":
             model = exchange.required_facts.model or ""
             raise model_not_allowed(budget, model, budget.name, self._contact_for(budget, budget.name))
@@ -173,6 +177,8 @@ class BudgetGate:
 
     def _decide(self, exchange: Exchange, reservation: Reservation, reserved: Reserved, now: float) -> None:
         if reserved.refused is not None:
+            each = reservation.applied[reserved.refused]
+            self._note_over(each.budget, each.counter)
             raise self._refusal(exchange, reservation, reserved, reserved.refused, now)
         exchange.reservation = reservation
         for index, each in enumerate(reservation.applied):
@@ -196,8 +202,9 @@ class BudgetGate:
 
     def _note_over(self, budget: Budget, counter: str) -> None:
         self._tally[f"budget_over_{budget.mode}"] += 1
-        if budget.mode != "hard":
-            self.over[counter] += 1
+        counts = self.refused if budget.mode == "hard" else self.over
+        if len(counts) < MAX_COUNTED or counter in counts:
+            counts[counter] += 1
 
     def _end(self, exchange: Exchange, actual: Sequence[int]) -> None:
         reservation, exchange.reservation = exchange.reservation, None

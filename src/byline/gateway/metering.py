@@ -20,7 +20,8 @@ def open_meter(route: Route, head: ResponseHead) -> Meter:
 
 
 class DecodingMeter:
-    """Feeds a Meter from a compressed answer. What can't be decoded leaves the reading incomplete."""
+    """Feeds a Meter from a compressed answer. What can't be decoded, or breaks off, leaves the reading
+    incomplete."""
 
     def __init__(self, meter: Meter, encoding: bytes) -> None:
         self._meter = meter
@@ -41,7 +42,8 @@ class DecodingMeter:
             self._decoder = None
 
     def finish(self) -> None:
-        if self._decoder is not None:
+        """HTTP says that all has come; the encoding may say otherwise."""
+        if self._decoder is not None and self._decoder.between_frames:
             self._meter.finish()
 
     def reading(self) -> Reading:
@@ -49,31 +51,54 @@ class DecodingMeter:
 
 
 class _Zstd:
+    """One frame or several, as RFC 8878 allows."""
+
     def __init__(self) -> None:
         import zstandard
 
-        self._decoder = zstandard.ZstdDecompressor().decompressobj()
+        self._decompressor = zstandard.ZstdDecompressor()
+        self._frame = self._decompressor.decompressobj()
         self._error = zstandard.ZstdError
+        self.between_frames = True
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
         # The decoder knows no limit of its own, and four bytes may stand for 128 KB.
         plain = bytearray()
         try:
             for start in range(0, len(data), _ZSTD_SLICE_BYTES):
-                plain += self._decoder.decompress(data[start : start + _ZSTD_SLICE_BYTES])
+                self._take(data[start : start + _ZSTD_SLICE_BYTES], plain)
                 if len(plain) >= max_length:
                     break
         except self._error as error:
             raise ValueError(str(error)) from None
         return bytes(plain[:max_length])
 
+    def _take(self, data: bytes, plain: bytearray) -> None:
+        while data:
+            if self._frame.eof:
+                self._frame = self._decompressor.decompressobj()
+            plain += self._frame.decompress(data)
+            data = self._frame.unused_data
+            self.between_frames = self._frame.eof
+
 
 class _Zlib:
+    """One member or several, as RFC 1952 allows."""
+
     def __init__(self, window_bits: int) -> None:
-        self._decoder = zlib.decompressobj(window_bits)
+        self._window_bits = window_bits
+        self._member = zlib.decompressobj(window_bits)
+        self.between_frames = True
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
-        return self._decoder.decompress(self._decoder.unconsumed_tail + data, max_length)
+        plain = bytearray()
+        while data and len(plain) < max_length:
+            if self._member.eof:
+                self._member = zlib.decompressobj(self._window_bits)
+            plain += self._member.decompress(data, max_length - len(plain))
+            data = self._member.unused_data
+            self.between_frames = self._member.eof
+        return bytes(plain)
 
 
 def _open_decoder(encoding: bytes) -> _Zlib | _Zstd | None:

@@ -12,6 +12,9 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
+from byline.gateway.own_events import LEDGER_SINK
+from byline.quota.early_warning import DEFAULT_RULES, EarlyWarningRules, Pace
+
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
@@ -30,11 +33,25 @@ def _between(low: float, high: float) -> Callable[[float], bool]:
 
 
 def _are_rates(value: dict[str, Any]) -> bool:
-    return all(isinstance(rate, int | float) and 0 <= rate <= 1 for rate in value.values())
+    return all(type(rate) in (int, float) and 0 <= rate <= 1 for rate in value.values())
 
 
-def _are_names(value: list[Any]) -> bool:
-    return all(isinstance(name, str) for name in value)
+def _are_sinks(value: list[Any]) -> bool:
+    return all(name == LEDGER_SINK for name in value)
+
+
+def early_warning_rules(windows: dict[str, Any]) -> EarlyWarningRules:
+    """Windows that are not named keep the built-in paces. Raises msgspec.ValidationError."""
+    given = msgspec.convert(windows, dict[str, tuple[Pace, ...]])
+    return EarlyWarningRules({**DEFAULT_RULES.windows, **given})
+
+
+def _are_paces(value: dict[str, Any]) -> bool:
+    try:
+        given = early_warning_rules(value).windows.values()
+    except msgspec.ValidationError:
+        return False
+    return all(pace.utilization >= 0 and 0 <= pace.elapsed <= 1 for paces in given for pace in paces)
 
 
 DRAIN_TIMEOUT_S: Final = OwnFlag(
@@ -55,15 +72,15 @@ LOG_LEVEL: Final = OwnFlag(
 )  # fmt: skip
 EVENT_SAMPLE_RATES: Final = OwnFlag[dict[str, Any]](
     "gateway.event_sample_rates", {}, _are_rates, "an object of numbers from 0 to 1",
-    "By event name, which share of telemetry events is kept; 1 for those not named.",
+    "By event name, which share of the gateway's own events is kept; 1 for those not named.",
 )  # fmt: skip
 SINKS_OFF: Final = OwnFlag[list[Any]](
-    "gateway.sinks_off", [], _are_names, "a list of names",
-    "Telemetry sinks that get nothing for now.",
+    "gateway.sinks_off", [], _are_sinks, f"a list of sinks, of which there is {LEDGER_SINK}",
+    f"Sinks that get none of the gateway's own events for now; `{LEDGER_SINK}` is the ledger.",
 )  # fmt: skip
 EARLY_WARNINGS: Final = OwnFlag[dict[str, Any]](
-    "gateway.early_warnings", {}, lambda _: True, "an object",
-    "By quota window (`five_hour`, `seven_day`), a list of `{utilization, elapsed}` at which to warn; empty for the built-in ones.",
+    "gateway.early_warnings", {}, _are_paces, "an object of lists of {utilization, elapsed}, 0 or more and 0 to 1",
+    "By quota window (`five_hour`, `seven_day`), a list of `{utilization, elapsed}`: warn at that use or more so early; windows not named keep the built-in ones.",
 )  # fmt: skip
 
 OWN_FLAGS: Final[Sequence[OwnFlag[Any]]] = (
@@ -77,11 +94,20 @@ OWN_FLAGS: Final[Sequence[OwnFlag[Any]]] = (
 )
 
 
+_MISFIT: Final = object()
+
+
 class Steering:
     """Applies own flags to the parts they steer. `value` must not block, as feature reads don't."""
 
-    def __init__(self, value: Callable[[str, Any], Any]) -> None:
+    def __init__(
+        self,
+        value: Callable[[str, Any], Any],
+        is_misfit: Callable[[str, Any], bool] = lambda _name, _default: False,
+    ) -> None:
+        """`is_misfit`: whether a value gave way to the default because it is of another type."""
         self._value = value
+        self._is_misfit = is_misfit
         self._wired: list[Callable[[], None]] = []
         self._refused: dict[str, object] = {}
 
@@ -109,12 +135,11 @@ class Steering:
 
     def read(self, flag: OwnFlag[T], default: T) -> T:
         value = self._value(flag.name, default)
-        if value is None:
-            return default
-        if flag.allowed(value):
+        refused: object = _MISFIT if self._is_misfit(flag.name, default) else value
+        if refused is not _MISFIT and (value is None or flag.allowed(value)):
             self._refused.pop(flag.name, None)
-            return value
-        if self._refused.get(flag.name) != value:
-            self._refused[flag.name] = value
+            return default if value is None else value
+        if flag.name not in self._refused or self._refused[flag.name] != refused:
+            self._refused[flag.name] = refused
             log.warning("feature %s is not %s: its default is used", flag.name, flag.rule)
         return default

@@ -10,6 +10,7 @@ import msgspec
 
 from byline.gateway.http1.response_head import ResponseHead
 from byline.gateway.provider import CLIENT_CREDENTIAL
+from byline.quota.early_warning import DEFAULT_RULES, EarlyWarningRules
 from byline.quota.merging import LatestQuota
 from byline.quota.reading import read_quota
 from byline.quota.snapshot import QuotaSnapshot
@@ -43,6 +44,12 @@ class QuotaWatch:
         self._observed: dict[tuple[str, str], QuotaSnapshot] = {}
         """The last of each credential, as read: its like is no news."""
         self._changed = False
+        self._rules = DEFAULT_RULES
+
+    def warn_by(self, rules: EarlyWarningRules) -> None:
+        """From the next answer on."""
+        self._rules = rules
+        self._seen.clear()
 
     def take(self, head: ResponseHead, now: float, whose: UsageRecord) -> msgspec.Raw:
         """What the head says of the limits of `whose` credential, as it stands on the row."""
@@ -79,7 +86,7 @@ class QuotaWatch:
         headers: Mapping[str, str] = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(head.values())
         }
-        snapshot = read_quota(headers, status_code=head.status, now=now)
+        snapshot = read_quota(headers, status_code=head.status, now=now, rules=self._rules)
         if len(self._seen) >= MAX_KEPT_BLOCKS:
             self._seen.clear()
         known = self._seen[block] = (on_row(snapshot), snapshot)

@@ -13,6 +13,7 @@ from byline.gateway.http1.request_head import RequestHead
 from byline.gateway.provider import Provider
 from byline.gateway.refusals import Refused
 from byline.wire.compact import CompactReader
+from byline.wire.spelling import AnyCase
 
 _PATHS: dict[tuple[Family, str, str], ApiName] = {
     ("anthropic", "POST", "/v1/messages"): "messages",
@@ -38,8 +39,12 @@ _UNATTRIBUTED = {
 }
 # The one would send our own credential back to the client, the other is no request for a path.
 _NEVER_SENT = frozenset({"TRACE", "TRACK", "CONNECT"})
-# Segments that another parser would fold into a different path.
-_DEVIOUS = re.compile(r"//|/\.{1,2}(/|$)|%2f|%2e|%5c|\\", re.IGNORECASE)
+# What another parser would fold into a different path: empty and dot segments, backslashes, what stands
+# behind a semicolon (Tomcat drops it: `/..;/` is `/../`), any of these in escapes, once or twice over,
+# as overlong UTF-8 or control characters, and escapes that are none.
+_DEVIOUS = re.compile(
+    r"//|/\.{1,2}(/|$)|[;\\]|%(2[ef5]|5c|3b|[01][0-9a-f]|7f|c[01])|%(?![0-9a-f]{2})", re.IGNORECASE
+)
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -92,7 +97,7 @@ class Routes:
             return None
         path = (provider.pool.origin.base_path + rest).encode("ascii")
         api = _APIS[name]
-        return Route(provider, name, api, path, CompactReader(api.acts_on))
+        return Route(provider, name, api, path, CompactReader(AnyCase(api.acts_on)))
 
     def _split(self, head: RequestHead) -> tuple[Provider | None, str]:
         path = head.line.path
@@ -112,6 +117,12 @@ def is_allowed(path: str, patterns: Sequence[str]) -> bool:
 
 def explain_unserved(path: str) -> Refused:
     """The refusal for an authenticated caller at a path that is not served."""
+    if _DEVIOUS.search(path):
+        message = (
+            "servers read this path in different ways: write it without empty, `.` or `..` segments, "
+            "without `;` and `\\`, and without escapes that stand for one of these or for `/` and `%`"
+        )
+        return Refused(400, "invalid_request", message)
     for part, reason in _UNATTRIBUTED.items():
         if part in path:
             return Refused(

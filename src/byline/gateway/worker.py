@@ -31,10 +31,12 @@ class HasDeadlines(Protocol):
 
 
 class Periodic(msgspec.Struct, frozen=True):
-    """Something to be done every `interval_s`, on the loop: it must be quick and never raise."""
+    """Something to be done every `interval_s`, on the loop: it must be quick."""
 
     interval_s: float
     run: Callable[[], object]
+    in_thread: bool = False
+    """It may wait for locks or the disk, so a thread does it; the worker ends only after it has."""
 
 
 class WorkerOptions(msgspec.Struct, frozen=True):
@@ -95,6 +97,7 @@ class Worker:
         await self._finish_streams()
         for task in tasks:
             task.cancel()
+        await asyncio.wait(tasks)
         for close in self._closing:
             close()
         await asyncio.sleep(0)  # transports tell their protocols on the next turn
@@ -106,7 +109,10 @@ class Worker:
         while True:
             await asyncio.sleep(periodic.interval_s)
             try:
-                periodic.run()
+                if periodic.in_thread:
+                    await _in_thread(periodic.run)
+                else:
+                    periodic.run()
             except Exception:
                 # One failed round must not end the rounds; what it looked after says so itself.
                 log.exception("a periodic task of the worker failed")
@@ -137,6 +143,16 @@ class Worker:
         for client in list(self._clients):
             client.stop_now()
         self.drains.close()
+
+
+async def _in_thread(run: Callable[[], object]) -> None:
+    """Cancelled, it still waits for the thread: what that works on is closed next."""
+    work = asyncio.get_running_loop().run_in_executor(None, run)
+    try:
+        await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        raise
 
 
 class _Refusal(asyncio.Protocol):

@@ -6,19 +6,18 @@ is one event a second and kind. Events say kinds and numbers, never a key or any
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final, Protocol, get_args
 
 import msgspec
 
 from byline.gateway.auth.admission import RefusalKind
 from byline.gateway.exchange import Tally
+from byline.gateway.own_events import OwnEvents
 from byline.identity.identifier import Count
 from byline.telemetry import catalogue
 from byline.telemetry.catalogue import EventSpec
-from byline.telemetry.event import Event
 from byline.telemetry.metadata import SafeValue
-from byline.telemetry.rows import RowMaker, iso_utc
 from byline.telemetry.verified import i_verified_this_is_not_code_or_filepaths
 
 INTERVAL_S: Final = 1.0
@@ -38,7 +37,6 @@ class JournalCounts(Protocol):
 
 
 class WatchedJournal(Protocol):
-    def append_event(self, columns: Mapping[str, object]) -> None: ...
     def trouble(self) -> object | None: ...
     def counters(self) -> JournalCounts: ...
 
@@ -66,23 +64,19 @@ class WorkerEvents:
         journal: WatchedJournal,
         directory: WatchedDirectory,
         tally: Tally,
-        rows: RowMaker,
-        now: Callable[[], float],
+        events: OwnEvents,
     ) -> None:
         self._journal = journal
         self._directory = directory
         self._tally = tally
-        self._rows = rows
-        self._now = now
+        self._events = events
         self._told: dict[str, int] = {}
         self._journal_state = _State()
         self._keys_state = _State()
 
     def look(self) -> None:
-        now = self._now()
         for spec, values in (*self._counts(), *self._journal_trouble(), *self._keys_trouble()):
-            row, _ = self._rows.make(Event(spec.name, values, now))
-            self._journal.append_event({**row, "received_at": iso_utc(now)})
+            self._events.tell(spec.name, values)
 
     def _counts(self) -> Iterator[tuple[EventSpec, Values]]:
         for name, count in list(self._tally.items()):

@@ -23,6 +23,10 @@ class QuotaRuntime:
         self._listeners: list[Listener] = []
         self.failed_listeners = 0
 
+    @property
+    def has_listeners(self) -> bool:
+        return bool(self._listeners)
+
     def observe(
         self,
         headers: Mapping[str, str],

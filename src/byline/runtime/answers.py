@@ -1,7 +1,8 @@
 """What happens when a provider's answer arrives at an instrumented client.
 
-Its status and headers go to whoever observes answers, and its bytes past the usage recorder if one
-is on. Works on httpx and httpx2 responses alike, by methods that are public in both.
+Its headers are kept for the quota, its status and headers go to whoever observes answers, and its bytes
+past the usage recorder if one is on. Works on httpx and httpx2 responses alike, by methods that are
+public in both.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from byline.apis.api import ApiName, Family
 from byline.runtime.quiet import note_defect
 
 EXTENSION: Final = "byline"
-"""Under this name a request of ours carries its `SentCall`."""
+"""Under this name a request of ours carries its `SentCall`, or `UNDESCRIBED`."""
+UNDESCRIBED: Final = "undescribed"
+"""Of a call that only the quota is to learn of: nobody wants to know more, so nobody has looked."""
 
 
 class SentCall(msgspec.Struct, frozen=True, gc=False):
@@ -61,71 +64,94 @@ class Tap(Protocol):
 Observer = Callable[[AnswerHead], None]
 OpenTap = Callable[[SentCall, AnswerHead], Tap | None]
 
-_observers: list[Observer] = []
-_open_tap: OpenTap | None = None
+
+class KeepQuota(Protocol):
+    """Is given every answer's headers, before any observer: it must do next to nothing."""
+
+    def __call__(
+        self, headers: Mapping[str, str], /, *, now: float, status_code: int, credential: str
+    ) -> object: ...
+
+
+OBSERVERS: Final[list[Observer]] = []
+TAPS: Final[list[OpenTap]] = []
+"""One at most. While nobody observes and nobody taps, calls aren't described."""
+_keep_quota: KeepQuota | None = None
 
 
 def observe_answers(observer: Observer) -> None:
     """`observer` gets every answer's head, on the thread that waits for it: be quick."""
-    if observer not in _observers:
-        _observers.append(observer)
+    if observer not in OBSERVERS:
+        OBSERVERS.append(observer)
 
 
 def tap_answers(open_tap: OpenTap | None) -> None:
     """Have the bytes of every answer followed; None ends that."""
-    global _open_tap
-    _open_tap = open_tap
+    TAPS[:] = [] if open_tap is None else [open_tap]
 
 
-def are_watched() -> bool:
-    """Whether anybody wants to know of answers; calls needn't be described else."""
-    return bool(_observers) or _open_tap is not None
+def keep_quota(keep: KeepQuota) -> None:
+    global _keep_quota
+    _keep_quota = keep
 
 
 def on_response(response: Any) -> None:
     """A hook of httpx clients: the head has come, the body has not been read."""
     call = response.request.extensions.get(EXTENSION)
-    if isinstance(call, SentCall):
-        tap = _seen(response, call)
-        if tap is not None:
-            _follow(response, tap)
+    if call is not None and (tap := _seen(response, call)) is not None:
+        _follow(response, tap)
 
 
 async def on_async_response(response: Any) -> None:
     call = response.request.extensions.get(EXTENSION)
-    if isinstance(call, SentCall):
-        tap = _seen(response, call)
-        if tap is not None:
-            _follow_async(response, tap)
+    if call is not None and (tap := _seen(response, call)) is not None:
+        _follow_async(response, tap)
 
 
-def _seen(response: Any, call: SentCall) -> _Once | None:
+def _seen(response: Any, call: object) -> _Once | None:
+    headers, now, status, host = (
+        response.headers,
+        time.time(),
+        response.status_code,
+        response.request.url.host,
+    )
+    if _keep_quota is not None:
+        try:
+            _keep_quota(headers, now=now, status_code=status, credential=host)
+        except Exception as error:  # noqa: BLE001 - the host's call goes on
+            note_defect("keeping the quota", error)
+    if type(call) is not SentCall:
+        return None
     head = AnswerHead(
         family=call.family,
         api=call.api,
         model=call.model,
-        server_address=response.request.url.host,
-        status=response.status_code,
-        headers=response.headers,
-        received_at=time.time(),
+        server_address=host,
+        status=status,
+        headers=headers,
+        received_at=now,
     )
-    for observer in _observers:
+    _tell_observers(head)
+    return _opened(call, head)
+
+
+def _tell_observers(head: AnswerHead) -> None:
+    for observer in OBSERVERS:
         try:
             observer(head)
         except Exception as error:  # noqa: BLE001 - the host's call goes on
             note_defect("an observer of answers", error)
-    return _opened(call, head)
 
 
 def _opened(call: SentCall, head: AnswerHead) -> _Once | None:
-    if _open_tap is None:
-        return None
-    try:
-        tap = _open_tap(call, head)
-    except Exception as error:  # noqa: BLE001 - the host's call goes on
-        note_defect("recording usage", error)
-        return None
-    return None if tap is None else _Once(tap)
+    for open_tap in TAPS:
+        try:
+            tap = open_tap(call, head)
+        except Exception as error:  # noqa: BLE001 - the host's call goes on
+            note_defect("recording usage", error)
+        else:
+            return None if tap is None else _Once(tap)
+    return None
 
 
 class _Once:

@@ -38,10 +38,14 @@ _look_up: Callable[[bytes], bytes | None] = getattr(os.environ, "_data", os.envi
 
 _identified: ContextVar[CarriedIdentity | None] = ContextVar("byline_identity", default=None)
 _known: tuple[tuple[bytes | None, ...], CarriedIdentity | None] = ((), None)
+"""What the variables said when they were last read, and what it meant."""
 
 
 def current_identity() -> CarriedIdentity | None:
     """What a call made now carries, unless the call itself names somebody. Never raises."""
+    known_texts, identity = _known
+    if tuple(map(_look_up, _NAMES)) == known_texts:
+        return _identified.get() or identity
     return _identified.get() or environment_identity()
 
 

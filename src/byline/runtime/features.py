@@ -149,20 +149,10 @@ def _open(
 
 
 def _report(exposure: Exposure) -> None:
+    from byline.telemetry.exposure import exposure_values
     from byline.telemetry.process import log_event
-    from byline.telemetry.verified import i_verified_this_is_not_code_or_filepaths as verified
 
-    # Names from whoever runs the experiment, not from this program.
-    log_event(
-        "feature_exposed",
-        {
-            "feature": verified(exposure.feature),
-            "experiment": verified(exposure.experiment),
-            "variation": exposure.variation,
-            "variation_key": verified(exposure.variation_key),
-            "split_by": verified(exposure.hash_attribute),
-        },
-    )
+    log_event("feature_exposed", exposure_values(exposure))
 
 
 def _identity_attributes() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The program's view of its quota: every answer of an instrumented client is read for it.
+"""The program's view of its quota: every answer of an instrumented client is kept for it.
 
 Credentials are told apart by the provider's address, as more is not known of a client's key here.
 """
@@ -10,13 +10,13 @@ from typing import Any
 
 from byline.quota.notice import AccountContext, Notice
 from byline.quota.notice import quota_notice as _notice
-from byline.quota.runtime import QuotaRuntime
 from byline.quota.snapshot import QuotaSnapshot
-from byline.runtime.answers import AnswerHead, observe_answers
+from byline.runtime.answers import keep_quota
+from byline.runtime.kept_quota import KeptQuota
 
-_runtime = QuotaRuntime()
-quota_snapshot = _runtime.snapshot
-on_quota_change = _runtime.on_change
+_kept = KeptQuota()
+quota_snapshot = _kept.snapshot
+on_quota_change = _kept.on_change
 
 Account = AccountContext | Mapping[str, Any] | None
 """Who reads: `subscription_type`, `extra_usage_enabled`, `billing_access`, as far as known."""
@@ -33,25 +33,21 @@ def quota_warning(
     snapshot: QuotaSnapshot | None = None, *, model: str | None = None, account: Account = None
 ) -> str | None:
     """Text for a footer: warnings only. Without a snapshot, of what answered last."""
-    return _runtime.warning(snapshot, model=model, account=_context(account))
+    notice = quota_notice(snapshot or _kept.snapshot(), model, account)
+    return notice.text if notice is not None and notice.severity == "warning" else None
 
 
 def quota_error(
     snapshot: QuotaSnapshot | None = None, *, model: str | None = None, account: Account = None
 ) -> str | None:
     """Text for the conversation: the limit that stopped a request. Without a snapshot, of what answered last."""
-    return _runtime.error(snapshot, model=model, account=_context(account))
+    notice = quota_notice(snapshot or _kept.snapshot(), model, account)
+    return notice.text if notice is not None and notice.severity == "error" else None
 
 
 def watch_quota() -> None:
-    """From here on answers are read."""
-    observe_answers(_take)
-
-
-def _take(head: AnswerHead) -> None:
-    _runtime.observe(
-        head.headers, now=head.received_at, status_code=head.status, credential=head.server_address
-    )
+    """From here on answers are kept."""
+    keep_quota(_kept.keep)
 
 
 def _context(account: Account) -> AccountContext | None:

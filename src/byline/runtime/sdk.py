@@ -13,15 +13,26 @@ from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any, Final, cast
 
-from byline.runtime.answers import EXTENSION, SentCall, are_watched, on_async_response, on_response
-from byline.runtime.bodies import find_call
+from byline.identity.environment import CarriedIdentity
+from byline.runtime.answers import (
+    EXTENSION,
+    OBSERVERS,
+    TAPS,
+    UNDESCRIBED,
+    SentCall,
+    on_async_response,
+    on_response,
+)
+from byline.runtime.bodies import Body, Call, find_call
 from byline.runtime.calls import KEY_PREFIX, claim_headers, describe
 from byline.runtime.current import current_identity
 from byline.runtime.quiet import note_defect
 
 PACKAGES: Final = ("anthropic", "openai")
 _ORIGINAL: Final = "_byline_original"
-_preparing: ContextVar[SentCall | None] = ContextVar("byline_preparing", default=None)
+Mark = SentCall | str | None
+"""What a request of ours carries; None for what isn't followed."""
+_preparing: ContextVar[Mark] = ContextVar("byline_preparing", default=None)
 
 
 def is_official_client(candidate: object) -> bool:
@@ -59,7 +70,8 @@ def _instrumented(original: type[Any]) -> type[Any]:
 
 def _hooks(original: type[Any]) -> dict[str, Any]:
     def prepare_options(client: Any, options: Any) -> Any:
-        return original._prepare_options(client, _stamped(client, options))
+        _preparing.set(_stamped(client, options))
+        return original._prepare_options(client, options)
 
     def prepare_request(client: Any, request: Any) -> None:
         _mark(client, request, on_response)
@@ -70,7 +82,8 @@ def _hooks(original: type[Any]) -> dict[str, Any]:
 
 def _async_hooks(original: type[Any]) -> dict[str, Any]:
     async def prepare_options(client: Any, options: Any) -> Any:
-        return await original._prepare_options(client, _stamped(client, options))
+        _preparing.set(_stamped(client, options))
+        return await original._prepare_options(client, options)
 
     async def prepare_request(client: Any, request: Any) -> None:
         _mark(client, request, on_async_response)
@@ -79,36 +92,39 @@ def _async_hooks(original: type[Any]) -> dict[str, Any]:
     return {"_prepare_options": prepare_options, "_prepare_request": prepare_request}
 
 
-def _stamped(client: Any, options: Any) -> Any:
-    sent = None
+def _stamped(client: Any, options: Any) -> Mark:
+    """`options` belongs to this attempt; what it refers to is shared with the next one and the caller.
+
+    One function, since every call comes by here when the processor's caches hold the SDK and not us:
+    each further function entered costs close to a microsecond then.
+    """
     try:
-        sent = _stamp(client, options)
+        call, given = find_call(options.url), options.json_data
+        if call is None or options.method.lower() != "post":
+            return None
+        if type(given) is not dict and not isinstance(given, Mapping):  # nearly always, and quicker to tell
+            return None
+        body, is_ours, identity = cast("Body", given), False, current_identity()
+        if identity is not None:
+            # `extra_body` is laid over the body later, so it is what the caller said.
+            said = {**body, **options.extra_json} if options.extra_json else body
+            stamped = call.apply(said, identity)
+            is_ours = stamped is not said
+            if is_ours:
+                options.json_data = body = stamped
+                if options.extra_json:
+                    options.extra_json = None
+            if talks_to_gateway(client):
+                _claim(client, options, identity)
+        if OBSERVERS or TAPS:
+            return _described(call, body, identity, is_ours=is_ours)
+        return UNDESCRIBED if call.api != "batch" else None  # noqa: TRY300 - part of what may fail
     except Exception as error:  # noqa: BLE001 - the host's call goes on
         note_defect("putting the identity on a call", error)
-    _preparing.set(sent)
-    return options
+        return None
 
 
-def _stamp(client: Any, options: Any) -> SentCall | None:
-    """`options` belongs to this attempt; what it refers to is shared with the next one and the caller."""
-    call = find_call(options.url)
-    body = _mapping(options.json_data)
-    if call is None or body is None or options.method.lower() != "post":
-        return None
-    identity = current_identity()
-    is_ours = False
-    if identity is not None:
-        # `extra_body` is laid over the body later, so it is what the caller said.
-        said = {**body, **options.extra_json} if options.extra_json else body
-        stamped = call.apply(said, identity)
-        is_ours = stamped is not said
-        if is_ours:
-            options.json_data = body = stamped
-            if options.extra_json:
-                options.extra_json = None
-        _claim(client, options, identity)
-    if not are_watched():
-        return None
+def _described(call: Call, body: Body, identity: CarriedIdentity | None, *, is_ours: bool) -> Mark:
     return describe(
         call,
         identity,
@@ -119,23 +135,16 @@ def _stamp(client: Any, options: Any) -> SentCall | None:
     )
 
 
-def _claim(client: Any, options: Any, identity: Any) -> None:
-    if talks_to_gateway(client):
-        present = _mapping(options.headers) or {}
-        options.headers = {**present, **claim_headers(identity, {**client._custom_headers, **present})}
-
-
-def _mapping(value: object) -> Mapping[str, Any] | None:
-    if type(value) is dict:  # nearly always, and far quicker to tell
-        return cast("dict[str, Any]", value)
-    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else None
+def _claim(client: Any, options: Any, identity: CarriedIdentity) -> None:
+    given: object = options.headers
+    present: Mapping[str, Any] = cast("Mapping[str, Any]", given) if isinstance(given, Mapping) else {}
+    options.headers = {**present, **claim_headers(identity, {**client._custom_headers, **present})}
 
 
 def talks_to_gateway(client: Any) -> bool:
     """Byline keys are of use nowhere else."""
-    for name in ("api_key", "auth_token"):
-        key = getattr(client, name, None)
-        if isinstance(key, str) and key.startswith(KEY_PREFIX):
+    for key in (getattr(client, "api_key", None), getattr(client, "auth_token", None)):
+        if type(key) is str and key.startswith(KEY_PREFIX):
             return True
     headers = client._custom_headers
     return bool(headers) and any(name.lower() == "x-byline-key" for name in headers)
@@ -144,11 +153,11 @@ def talks_to_gateway(client: Any) -> bool:
 def _mark(client: Any, request: Any, hook: Any) -> None:
     """Lets the answer's hook know the request. The hook is hung up here, since a copy of a client may
     have another HTTP client, and several clients may share one."""
-    call = _preparing.get()
-    if call is None:
+    mark = _preparing.get()
+    if mark is None:
         return
     try:
-        request.extensions[EXTENSION] = call
+        request.extensions[EXTENSION] = mark
         hooks = client._client.event_hooks["response"]
         if hook not in hooks:
             hooks.append(hook)

@@ -31,7 +31,7 @@ class GatewaySettings(msgspec.Struct, frozen=True):
     id: Annotated[str, Option(description="Name of this gateway in rows; empty means the host name.")] = ""
     tls_cert: Annotated[Path | None, Option(description="PEM file with the certificate chain; turns TLS on.")] = None
     tls_key: Annotated[Path | None, Option(description="PEM file with the key of `tls_cert`.")] = None
-    max_connections: Annotated[int, Option(ge=1, description="Client connections per worker; more are answered 503.")] = 10_000
+    max_connections: Annotated[int, Option(ge=1, description="Client connections per worker, or as many as its limit of open files carries; more are answered 503.")] = 10_000
     max_header_bytes: Annotated[Size, Option(description="Longest request head.")] = Size(65_536)
     max_body_bytes: Annotated[Size, Option(description="Longest request body, after decoding.")] = Size(64 * MIB)
     max_buffered_bytes: Annotated[Size, Option(description="Request bodies that are being received, together and per worker; what would pass it is answered 503.")] = Size(1024 * MIB)

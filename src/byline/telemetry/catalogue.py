@@ -35,7 +35,7 @@ class Field(msgspec.Struct, frozen=True):
 
 class EventSpec(msgspec.Struct, frozen=True, kw_only=True):
     name: LiteralString
-    logged_by: Literal["gateway", "client runtime"]
+    logged_by: Literal["gateway", "client runtime", "client runtime and the gateway"]
     meaning: str
     why: str
     fields: tuple[Field, ...] = ()
@@ -135,7 +135,7 @@ EVENTS_DROPPED: Final = EventSpec(
 )  # fmt: skip
 FEATURE_EXPOSED: Final = EventSpec(
     name="feature_exposed",
-    logged_by="client runtime",
+    logged_by="client runtime and the gateway",
     meaning="A program read a feature that an experiment decides. Once per feature and variation.",
     why="Experiments are evaluated over those who were exposed, not over those who were assigned.",
     fields=(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import socket
 from collections.abc import Callable, Iterator
@@ -192,8 +193,11 @@ def test_what_the_journal_set_aside_is_told(doctor):
 
 
 @pytest.fixture
-def leave_status(doctor: Doctor) -> Callable[..., None]:
-    def leave(*, written_at: float, lost: int = 0, trouble: str | None = None) -> None:
+def leave_status(doctor: Doctor) -> Iterator[Callable[..., DataLock]]:
+    """Leaves a worker's last words, and the lock of the server it belongs to."""
+    locks: list[DataLock] = []
+
+    def leave(*, written_at: float, lost: int = 0, trouble: str | None = None) -> DataLock:
         status = WorkerStatus(
             pid=1,
             written_at=written_at,
@@ -206,8 +210,12 @@ def leave_status(doctor: Doctor) -> Callable[..., None]:
         directory = doctor.data_dir / "status"
         directory.mkdir(parents=True)
         (directory / "worker0.json").write_bytes(msgspec.json.encode(status))
+        locks.append(DataLock(doctor.data_dir / "lock", "byline serve"))
+        return locks[-1]
 
-    return leave
+    yield leave
+    for lock in locks:
+        lock.close()
 
 
 FAR_FUTURE = 1e11
@@ -227,3 +235,19 @@ def test_a_worker_that_cannot_write_fails(doctor, leave_status):
 def test_a_worker_of_yesterday_says_nothing(doctor, leave_status):
     leave_status(written_at=0.0, lost=3)
     assert not [row for row in doctor() if row["check"].startswith("worker")]
+
+
+def test_a_worker_says_nothing_once_its_server_has_ended(doctor, leave_status):
+    server = leave_status(written_at=FAR_FUTURE, lost=3)
+    assert [row for row in doctor() if row["check"].startswith("worker")]
+    server.close()
+    assert not [row for row in doctor() if row["check"].startswith("worker")]
+
+
+def test_a_limit_of_open_files_that_does_not_carry_the_connections_is_a_warning(doctor):
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    detail = told(doctor(f"[gateway]\nmax_connections = {hard}\n"), "open files", "warning")
+    assert f"which carries {(hard - 128) // 2:,} connections per worker" in detail
+    assert f"gateway.max_connections = {hard:,}" in detail
+    assert "LimitNOFILE=" in detail
+    assert "50 connections" in told(doctor("[gateway]\nmax_connections = 50\n"), "open files", "ok")

@@ -1,6 +1,6 @@
 """`byline doctor`: looks at everything a running gateway needs, changes nothing, says what to mend.
 
-`configuration`, `data`, `ledger` and `upstreams` look, `examination` calls them; `finding` is what they say.
+`configuration`, `limits`, `data`, `ledger` and `upstreams` look, `examination` calls them; `finding` is what they say.
 """
 
 from __future__ import annotations

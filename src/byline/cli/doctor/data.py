@@ -14,6 +14,7 @@ from byline.cli.doctor.finding import Finding
 from byline.control.database import ControlDatabaseError, open_control
 from byline.control.keys import list_keys
 from byline.settings import Settings
+from byline.usage.data_lock import DataDirInUse, DataLock
 from byline.usage.journal import progress
 from byline.usage.journal.segments import Segment, list_segments
 
@@ -31,8 +32,20 @@ def look(settings: Settings, now: float) -> Iterator[Finding]:
         return
     yield _control(data_dir.control, now)
     yield from _journal(data_dir.journal, now)
-    for status in read_statuses(data_dir.status):
-        yield from _worker(status, now)
+    if _is_served(data_dir.root / "lock"):
+        for status in read_statuses(data_dir.status):
+            yield from _worker(status, now)
+
+
+def _is_served(lock: Path) -> bool:
+    """Else what workers said last is history, however young."""
+    if not lock.exists():
+        return False
+    try:
+        DataLock(lock, "byline doctor").close()
+    except DataDirInUse:
+        return True
+    return False
 
 
 def _directory(settings: Settings) -> Finding:

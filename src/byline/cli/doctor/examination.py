@@ -7,7 +7,7 @@ import os
 import time
 from pathlib import Path
 
-from byline.cli.doctor import configuration, data, ledger, upstreams
+from byline.cli.doctor import configuration, data, ledger, limits, upstreams
 from byline.cli.doctor.finding import Finding
 
 
@@ -15,6 +15,7 @@ def examine(file: Path | None) -> list[Finding]:
     settings, findings = configuration.read(file, os.environ)
     if settings is None:
         return findings
+    findings.append(limits.look(settings))
     findings += data.look(settings, time.time())
     findings += ledger.look(settings)
     providers, problems = configuration.providers(settings, os.environ)

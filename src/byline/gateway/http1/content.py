@@ -7,6 +7,8 @@ import zlib
 from byline.gateway.http1.errors import ProtocolError
 
 SUPPORTED = frozenset({b"gzip", b"x-gzip", b"deflate", b"zstd"})
+_ZSTD_SLICE_BYTES = 512
+"""Four bytes may stand for 128 KB, and the decoder knows no limit of its own."""
 
 
 def require_supported(encoding: bytes) -> None:
@@ -30,20 +32,34 @@ def _decode_zlib(body: bytes, max_bytes: int) -> bytes:
     try:
         plain = decoder.decompress(body, max_bytes + 1)
     except zlib.error:
-        raise ProtocolError(400, "the request body does not decode as its Content-Encoding says") from None
+        raise _undecodable() from None
     if len(plain) <= max_bytes and (not decoder.eof or decoder.unused_data):
-        raise ProtocolError(400, "the encoded request body is cut short or has more after its end")
+        raise _not_one_whole()
     return plain
 
 
 def _decode_zstd(body: bytes, max_bytes: int) -> bytes:
+    """A reader over the whole body would take a frame that breaks off for one that ends."""
     import zstandard
 
+    decoder = zstandard.ZstdDecompressor(max_window_size=2**27).decompressobj()
+    parts: list[bytes] = []
+    size = at = 0
     try:
-        with zstandard.ZstdDecompressor(max_window_size=2**27).stream_reader(body) as reader:
-            plain = reader.read(max_bytes + 1)
+        while at < len(body) and size <= max_bytes and not decoder.eof:
+            parts.append(decoder.decompress(body[at : at + _ZSTD_SLICE_BYTES]))
+            size += len(parts[-1])
+            at += _ZSTD_SLICE_BYTES
     except zstandard.ZstdError:
-        raise ProtocolError(400, "the request body does not decode as its Content-Encoding says") from None
-    if not plain and body:
-        raise ProtocolError(400, "the encoded request body is cut short")
-    return plain
+        raise _undecodable() from None
+    if size <= max_bytes and (not decoder.eof or decoder.unused_data or at < len(body)):
+        raise _not_one_whole()
+    return b"".join(parts)
+
+
+def _undecodable() -> ProtocolError:
+    return ProtocolError(400, "the request body does not decode as its Content-Encoding says")
+
+
+def _not_one_whole() -> ProtocolError:
+    return ProtocolError(400, "the encoded request body is cut short or has more after its end")

@@ -18,6 +18,7 @@ import msgspec
 from byline.usage.ledger import LedgerUnavailable, QueryError
 
 MEBIBYTE: Final = 1024 * 1024
+_LATE_ROWS: Final = 10_000
 
 
 class DuckDBOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +66,8 @@ def _config(options: DuckDBOptions) -> dict[str, str | bool | int | float | list
         "autoload_known_extensions": False,
         "allow_community_extensions": False,
         "python_enable_replacements": False,
+        # Up to so many rows DuckDB finds what to show before it reads their many columns.
+        "late_materialization_max_rows": _LATE_ROWS,
         # Exports switch their own progress on; the rest of the configuration is locked.
         "allowed_configs": ["enable_progress_bar", "enable_progress_bar_print"],
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -102,10 +102,19 @@ def backup(
     try:
         _copy(options.path, partial, progress)
         _fold_in_log(options, partial)
+        partial.rename(target)
+    except OSError as error:
+        _discard(partial)
+        raise LedgerUnavailable(f"can't write {target}: {error.strerror or error}") from error
     except BaseException:
-        partial.unlink(missing_ok=True)
+        _discard(partial)
         raise
-    partial.rename(target)
+
+
+def _discard(partial: Path) -> None:
+    for file in (partial, partial.with_name(partial.name + ".wal")):
+        with suppress(OSError):
+            file.unlink()
 
 
 def _fold_in_log(options: DuckDBOptions, copied: Path) -> None:

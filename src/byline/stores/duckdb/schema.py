@@ -81,13 +81,14 @@ def current_version(connection: duckdb.DuckDBPyConnection) -> int:
 
 
 def columns_of(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
-    schema, _, name = table.partition(".")
-    rows = connection.execute(
-        "SELECT column_name FROM duckdb_columns() WHERE schema_name = $schema AND table_name = $name "
-        "ORDER BY column_index",
-        {"schema": schema, "name": name},
-    ).fetchall()
-    return [str(row[0]) for row in rows]
+    """In their order; empty if there is no such table. The catalogue's own table of them takes 20 ms."""
+    try:
+        connection.execute(f"SELECT * FROM {table} LIMIT 0")  # noqa: S608 - names of ours
+    except (duckdb.CatalogException, duckdb.BinderException):
+        return []  # not there, or a view of columns that have changed
+    described = [str(column[0]) for column in connection.description or ()]
+    connection.fetchall()
+    return described
 
 
 def _apply(
@@ -113,11 +114,13 @@ def _add_privileged(connection: duckdb.DuckDBPyConnection, names: Sequence[str])
 
 
 def _create_views(connection: duckdb.DuckDBPyConnection) -> None:
+    """Where a view has its table's columns already, it stays: opening a ledger need not write to it."""
     for table in (USAGE_TABLE, EVENTS_TABLE, DAILY_TABLE):
-        view = table.removeprefix("store.")
+        view = f"main.{table.removeprefix('store.')}"
         general = [name for name in columns_of(connection, table) if not name.startswith(PRIVILEGED_PREFIX)]
-        selected = ", ".join(quoted(name) for name in general)
-        connection.execute(f"CREATE OR REPLACE VIEW main.{view} AS SELECT {selected} FROM {table}")  # noqa: S608 - names of ours
+        if columns_of(connection, view) != general:
+            selected = ", ".join(quoted(name) for name in general)
+            connection.execute(f"CREATE OR REPLACE VIEW {view} AS SELECT {selected} FROM {table}")  # noqa: S608 - names of ours
 
 
 def _declared(columns: Mapping[str, Kind], required: Sequence[str]) -> str:

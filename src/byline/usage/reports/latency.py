@@ -46,7 +46,8 @@ def plan(query: LatencyQuery, select: Select) -> Plan:
 
 def _buckets(select: Select, groups: list[str], conditions: list[str], number: int, column: str) -> str:
     value = select.column(column)
-    bucket = f"CAST(floor(ln(greatest({value}, {_LEAST_MS})) * {_PER_LOG}) AS INTEGER)"
+    least = f"CASE WHEN {value} > {_LEAST_MS} THEN {value} ELSE {_LEAST_MS} END"
+    bucket = f"CAST(floor(ln({least}) * {_PER_LOG}) AS INTEGER)"
     named = [f"{group} AS g{index}" for index, group in enumerate(groups)]
     return (
         f"SELECT {', '.join([*named, f'{number} AS measure', f'{bucket} AS bucket', 'count(*) AS n'])} "  # noqa: S608

@@ -21,6 +21,8 @@ _FEWEST: Final[Mapping[Measure, int]] = {"throttled": 3, "errors": 3, "tokens": 
 """Changes below these are noise."""
 _DRIVER_SHARE: Final = 0.3
 """Who makes up less than this of a growth does not drive it."""
+_REQUESTS_OF_A_DRIVER: Final = 10
+"""Nobody is named for fewer: people are woken up by it."""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +35,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """The group with the largest part of the growth: its row."""
     driver_share: float | None = None
     """Its part of the growth, 0..1; over 1 where others shrank meanwhile is cut to 1."""
+    too_few: bool = False
+    """Somebody stands out, by too few requests to be named."""
 
     @property
     def factor(self) -> float | None:
@@ -57,8 +61,10 @@ def _finding(measure: Measure, totals: Mapping[str, Any], rows: list[Mapping[str
     now, before = totals[measure], totals[f"{measure}_before"]
     driver = max(rows, key=lambda row: _growth(measure, row), default=None)
     part = share(_growth(measure, driver), now - before) if driver else None
-    if part is None or part < _DRIVER_SHARE:
+    if driver is None or part is None or part < _DRIVER_SHARE:
         return Finding(measure=measure, now=now, before=before)
+    if driver["requests"] < _REQUESTS_OF_A_DRIVER:
+        return Finding(measure=measure, now=now, before=before, too_few=True)
     return Finding(measure=measure, now=now, before=before, driver=driver, driver_share=min(part, 1.0))
 
 
