@@ -58,6 +58,9 @@ def test_an_override_that_an_own_flag_would_refuse_is_refused_with_its_rule(conf
     assert result.returncode == 1
     assert "debug, info, warning or error" in result.stderr
     assert run(config, "override", "gateway.drain_max_bytes", "text").returncode == 1
+    half = run(config, "override", "gateway.drain_max_streams", "1.5")
+    assert (half.returncode, "must be a whole number, 0 or more" in half.stderr) == (1, True)
+    assert listed(config)["gateway.drain_max_streams"]["layer"] == "default"
 
 
 def test_override_wants_a_value_or_clear(config):
@@ -96,6 +99,26 @@ def test_watch_prints_what_changes(config):
         rest, _ = process.communicate(timeout=60)
     assert {row["feature"] for row in first} == {"fast_path", "limit"}
     assert [(row["feature"], row["value"]) for row in map(json.loads, rest.splitlines())] == [("limit", 6)]
+
+
+def test_watch_as_csv_names_its_columns_once(config):
+    features = config.with_name("features.json")
+    command = [sys.executable, "-m", "byline.cli", "flags", "watch", "--count", "2", "--format", "csv"]
+    with subprocess.Popen([*command, "--config", str(config)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        first = [process.stdout.readline() for _ in range(3)]
+        features.write_text(json.dumps({"features": {**FEATURES, "limit": {"defaultValue": 6}}}))
+        rest, _ = process.communicate(timeout=60)
+    assert first[0] == "at,feature,value,layer\n"
+    assert [line.split(",")[1:3] for line in [*first[1:], *rest.splitlines()]] == [
+        ["fast_path", "false"], ["limit", "5"], ["limit", "6"],
+    ]  # fmt: skip
+
+
+def test_list_leaves_what_a_flag_is_for_to_get(config):
+    assert "How long an abandoned answer" not in run(config, "list").stdout
+    assert "How long an abandoned answer" in run(config, "get", "gateway.drain_timeout_s").stdout
+    assert "How long an abandoned answer" in run(config, "list", "--format", "csv").stdout
 
 
 def test_values_known_from_before_are_shown_while_the_source_is_away(config):

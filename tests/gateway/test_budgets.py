@@ -290,3 +290,14 @@ def test_quota_is_on_the_row_and_kept_per_credential_across_restarts(
     kept = msgspec.json.decode((rig.data_dir / "status" / "quota-worker0.json").read_bytes())
     assert [(each["provider"], each["credential"]) for each in kept] == [("anthropic", "default")]
     assert kept[0]["snapshot"]["windows"]["five_hour"]["utilization"] == 0.42
+
+
+def test_each_limit_counts_what_it_refused_and_what_it_would_have(make_rig: MakeRig) -> None:
+    limits = budget(usd_per_week="0.0001") | budget("bob", concurrency=0, mode="shadow")
+    rig = make_rig(**limits, **budget("eve", models="gpt-4o"))
+    bob, eve = known_key(rig, "bob"), known_key(rig, "eve")
+    assert [ask(rig)[0], ask(rig)[0], ask(rig, key=bob)[0], ask(rig, key=eve)[0]] == [429, 429, 200, 403]
+    assert rig.budgets is not None
+    gate = rig.budgets.gate
+    assert gate.refused == {"usd_per_week:user:ada": 2, "models:user:eve": 1}
+    assert gate.over == {"concurrency:user:bob": 1}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Generator, Mapping
@@ -47,11 +48,19 @@ def register(app: typer.Typer) -> None:
 
 @flags.command("list")
 def list_(config: ConfigOption = None, format: FormatOption = Format.table) -> None:  # noqa: A002 - the option's name
-    """Every feature with its value, the layer it comes from and how old it is. The gateway's own are always listed."""
+    """Every feature with its value, the layer it comes from and how old it is. The gateway's own are always listed.
+
+    What those are for, `byline flags get` says, and the description in JSON and CSV.
+    """
     with _features(config) as (client, settings):
         names = sorted(client.reader.names | _OWN.keys())
         defaults = own_defaults(settings)
-        write(Table(LIST_COLUMNS, [_list_row(client, name, defaults) for name in names]), format)
+        rows = [_list_row(client, name, defaults) for name in names]
+        if format is Format.table:
+            described = len(LIST_COLUMNS) - 1
+            write(Table(LIST_COLUMNS[:described], [row[:described] for row in rows]))
+        else:
+            write(Table(LIST_COLUMNS, rows), format)
 
 
 @flags.command()
@@ -107,7 +116,7 @@ def watch(
         int | None, typer.Option(min=1, help="End after so many changes.", show_default=False)
     ] = None,
 ) -> None:
-    """Print each change as it comes, until interrupted. As JSON one object a line."""
+    """Print each change as it comes, until interrupted. JSON is one object a line, CSV names its columns once."""
     changes = 0
     done = threading.Event()
 
@@ -119,7 +128,8 @@ def watch(
             for row in rows:
                 write_object(dict(zip(WATCH_COLUMNS, row, strict=True)), format)
         else:
-            write(Table(WATCH_COLUMNS, rows), format)
+            write(Table(WATCH_COLUMNS, rows), format, goes_on=changes > 0)
+            sys.stdout.flush()
         changes += 1
         if count is not None and changes >= count:
             done.set()

@@ -49,12 +49,19 @@ def note(text: str) -> None:
     typer.echo(text, err=True)
 
 
-def write(table: Table, format: Format = Format.table, *, title: str | None = None) -> None:  # noqa: A002 - the option's name
+def write(
+    table: Table,
+    format: Format = Format.table,  # noqa: A002 - the option's name
+    *,
+    title: str | None = None,
+    goes_on: bool = False,
+) -> None:
+    """`goes_on`: more rows of a stream whose columns CSV has named already."""
     match format:
         case Format.json:
             _write_json(table)
         case Format.csv:
-            _write_csv(table)
+            _write_csv(table, named=goes_on)
         case Format.table:
             _write_table(table, title)
 
@@ -99,9 +106,10 @@ def _write_json(table: Table) -> None:
     typer.echo(f"[{lines}]")
 
 
-def _write_csv(table: Table) -> None:
+def _write_csv(table: Table, *, named: bool = False) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(table.columns)
+    if not named:
+        writer.writerow(table.columns)
     for row in table.rows:
         writer.writerow([_csv_cell(value) for value in row])
 

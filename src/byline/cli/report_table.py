@@ -43,7 +43,7 @@ _LEAST_TEXT: Final = 12
 """Text is folded to no less than this, and columns are left out instead."""
 _GAP: Final = 3
 _EXPENDABLE: Final = (
-    "as_of", "left", "reserved", "request_id", "replaced_by", "source", "owner_email", "owner_team", "email", "ttft_ms", "created_at",
+    "as_of", "left", "reserved", "per_minute", "request_id", "replaced_by", "source", "owner_email", "owner_team", "email", "ttft_ms", "created_at",
     "duration_ms", "cache_write_tokens", "cache_read_tokens", "requests_before", "tokens_before", "may_claim",
     "last_used_at", "web_search_per_1k", "http_status", "rejected", "output_tokens", "input_tokens",
     "cache_write_1h_per_mtok",

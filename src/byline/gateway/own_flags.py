@@ -55,15 +55,15 @@ def _are_paces(value: dict[str, Any]) -> bool:
 
 
 DRAIN_TIMEOUT_S: Final = OwnFlag(
-    "gateway.drain_timeout_s", 30.0, _between(0, 3600), "0 to 3600",
+    "gateway.drain_timeout_s", 30.0, _between(0, 3600), "a number of seconds, 0 to 3600",
     "How long an abandoned answer is read on for its usage; 0 cancels at once.",
 )  # fmt: skip
 DRAIN_MAX_BYTES: Final = OwnFlag(
-    "gateway.drain_max_bytes", 16 * 1024 * 1024, _between(0, 2**40), "0 or more",
+    "gateway.drain_max_bytes", 16 * 1024 * 1024, _between(0, 2**40), "a whole number, 0 or more",
     "How much of an abandoned answer is read on.",
 )  # fmt: skip
 DRAIN_MAX_STREAMS: Final = OwnFlag(
-    "gateway.drain_max_streams", 64, _between(0, 1_000_000), "0 or more",
+    "gateway.drain_max_streams", 64, _between(0, 1_000_000), "a whole number, 0 or more",
     "Abandoned answers read on at the same time, per worker.",
 )  # fmt: skip
 LOG_LEVEL: Final = OwnFlag(
