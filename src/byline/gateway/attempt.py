@@ -264,8 +264,8 @@ class Attempt:
 
     def _note_first_byte(self) -> None:
         self._seen_body = True
-        exchange = self._exchange
-        self._columns.ttft_ms = milliseconds(exchange.clock.monotonic() - exchange.accepted_at)
+        assert self._connection is not None  # the body came over it
+        self._columns.ttft_ms = milliseconds(self._connection.read_began_at - self._exchange.accepted_at)
 
     def _answer_lines(self, head: ResponseHead) -> list[bytes]:
         exchange = self._exchange

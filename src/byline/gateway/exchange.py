@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import Protocol
 
 import msgspec
@@ -13,7 +12,7 @@ from byline.apis.api import Buffer, Family, RequestFacts
 from byline.gateway.auth.admission import Admission
 from byline.gateway.callers import Caller, KnownHead
 from byline.gateway.http1.request_head import RequestHead
-from byline.gateway.ids import TraceContext, open_ids
+from byline.gateway.ids import open_columns
 from byline.gateway.reservation import Reservation
 from byline.gateway.routes import Route
 from byline.identity.model import Attribution, Grant
@@ -86,9 +85,8 @@ class Exchange(msgspec.Struct, eq=False):
     clock: Clock
     accepted_at: float
     body_at: float
-    started_at: datetime
-    exchange_id: str
-    trace: TraceContext
+    columns: AttemptColumns
+    """Of the attempt under way."""
     known: KnownHead | None = None
     """Set where this client has asked before, or may be recalled when it asks again."""
     route: Route | None = None
@@ -101,12 +99,14 @@ class Exchange(msgspec.Struct, eq=False):
     hides_usage: bool = False
     """Byline asked for the usage event of this stream, so the client must not see it."""
     known_columns: KnownColumns | None = None
-    columns: AttemptColumns | None = None
-    """Of the attempt under way."""
     request: UpstreamRequest | None = None
     reservation: Reservation | None = None
     """What it holds of budgets, from admission until it is settled."""
     in_flight: InFlight | None = None
+
+    @property
+    def exchange_id(self) -> str:
+        return self.columns.exchange_id
 
     @property
     def grant(self) -> Grant:
@@ -137,11 +137,9 @@ class Exchange(msgspec.Struct, eq=False):
 def open_exchange(
     head: RequestHead, reply: Reply | None, family: Family, clock: Clock, traceparent: bytes | None
 ) -> Exchange:
-    """At accept: its times and ids are fixed here."""
-    accepted_at, now = clock.monotonic(), clock.wall()
-    exchange_id, trace = open_ids(now, traceparent)
-    started_at = datetime.fromtimestamp(now, UTC)
-    return Exchange(head, reply, family, clock, accepted_at, accepted_at, started_at, exchange_id, trace)
+    """At accept: its time and ids are fixed here."""
+    accepted_at, columns = clock.monotonic(), open_columns(clock.wall(), traceparent)
+    return Exchange(head, reply, family, clock, accepted_at, accepted_at, columns)
 
 
 class Tally(Counter[str]):

@@ -12,8 +12,7 @@ from byline.gateway.admission import not_recorded
 from byline.gateway.attempt import Attempt, Surroundings
 from byline.gateway.error_reply import send_refusal
 from byline.gateway.exchange import Exchange
-from byline.gateway.ids import new_uuid7
-from byline.gateway.record import open_columns
+from byline.gateway.ids import reopen_columns
 from byline.gateway.upstream.dial import DialError
 from byline.gateway.upstream.pool import UpstreamPool
 from byline.usage.record import AttemptColumns
@@ -47,7 +46,6 @@ class Forwarder:
 
     def forward(self, exchange: Exchange, *, reuse: bool = True) -> None:
         columns, known = exchange.columns, exchange.known_columns
-        assert columns is not None
         assert known is not None
         attempt = Attempt(exchange, columns, known, self._around, self.send_again)
         exchange.in_flight = attempt
@@ -62,11 +60,7 @@ class Forwarder:
 
     def send_again(self, exchange: Exchange) -> None:
         """Attempt 2, on a fresh connection: a reused one had ended before any byte of an answer."""
-        first = exchange.columns
-        assert first is not None
-        columns = exchange.columns = open_columns(exchange)
-        columns.request_id, columns.attempt = new_uuid7(exchange.clock.wall()), first.attempt + 1
-        columns.span_id = columns.request_id.replace("-", "")[16:]
+        exchange.columns = reopen_columns(exchange.columns, exchange.clock.wall())
         self.forward(exchange, reuse=False)
 
     def _send(self, exchange: Exchange, attempt: Attempt, reuse: bool) -> None:

@@ -31,7 +31,7 @@ from byline.gateway.ids import new_uuid7
 from byline.gateway.local_routes import LocalRoutes
 from byline.gateway.reading import read_body
 from byline.gateway.recognition import Recognizer
-from byline.gateway.record import close_columns, describe, know_columns, open_columns
+from byline.gateway.record import close_columns, describe, know_columns
 from byline.gateway.refusals import Refused, kind_of_status
 from byline.gateway.repeats import Repeats
 from byline.gateway.routes import Routes, explain_unserved
@@ -246,7 +246,7 @@ class Pipeline:
         if exchange.attribution is None:
             exchange.attribution = self._recognizer.attribute(exchange)
         known = know_columns(exchange, describe(exchange, self._gateway_id))
-        columns = open_columns(exchange)
+        columns = exchange.columns
         columns.http_status, columns.error_type = refusal.status, refusal.kind
         close_columns(columns, exchange, None, "rejected")
         self._journal.append_end(columns, known.members)

@@ -23,7 +23,7 @@ def describe(exchange: Exchange, gateway_id: str) -> UsageRecord:
         request_id="",
         exchange_id="",
         gateway_id=gateway_id,
-        started_at=exchange.started_at,
+        started_at=exchange.columns.started_at,
         provider=route.provider.name if route else exchange.family,
         api=route.api_name if route else "other",
         server_address=route.provider.pool.origin.host if route else None,
@@ -43,20 +43,6 @@ def know_columns(exchange: Exchange, described: UsageRecord) -> KnownColumns:
         record.streaming = exchange.facts.streaming
         record.client_metadata_user_id = cut(exchange.facts.client_identifier)
     return know(record)
-
-
-def open_columns(exchange: Exchange) -> AttemptColumns:
-    """Of the first attempt, before it is sent; complete only with `close_columns`."""
-    trace, exchange_id = exchange.trace, exchange.exchange_id
-    return AttemptColumns(
-        request_id=exchange_id,
-        exchange_id=exchange_id,
-        started_at=exchange.started_at,
-        trace_id=trace.trace_id,
-        span_id=trace.span_id,
-        parent_span_id=trace.parent_span_id,
-        trace_sampled=trace.sampled,
-    )
 
 
 def cut(text: str | None) -> str | None:

@@ -8,7 +8,6 @@ those steps: this module refuses nothing and answers nothing.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Protocol
 
 import msgspec
@@ -18,13 +17,13 @@ from byline.gateway.callers import Caller, HeadMemory, Recalled
 from byline.gateway.conversations import MIN_BYTES, Conversations
 from byline.gateway.exchange import Clock, Exchange, Reply, UpstreamRequest, open_exchange
 from byline.gateway.http1.request_head import RequestHead
-from byline.gateway.ids import open_ids
+from byline.gateway.ids import open_columns
 from byline.gateway.recognition import Recognizer
 from byline.gateway.record import know_columns
 from byline.gateway.refusals import Refused
 from byline.gateway.stamping import stamp_body
 from byline.gateway.upstream_head import end_upstream_head
-from byline.usage.record import AttemptColumns, KnownColumns
+from byline.usage.record import KnownColumns
 from byline.wire.compact import CompactReader, CompactText, Members
 from byline.wire.growing import KnownText
 from byline.wire.json_members import JsonError, check_utf8
@@ -86,16 +85,10 @@ class Repeats:
         body = self._bodies.get(key) or self._learn(recalled, key, found)
         if body is None:
             return None
-        exchange_id, trace = open_ids(recalled.at, recalled.traceparent)
-        started_at = datetime.fromtimestamp(recalled.at, UTC)
         exchange = Exchange(
             known.head, client.new_reply(known.head, body_is_read=True), known.family, self._clock, accepted_at,
-            accepted_at, started_at, exchange_id, trace, known, known.route, known.admission,
+            accepted_at, open_columns(recalled.at, recalled.traceparent), known, known.route, known.admission,
             body.caller.attribution, body.facts, body.caller, length, body.hides_usage, body.columns,
-            AttemptColumns(
-                request_id=exchange_id, exchange_id=exchange_id, started_at=started_at, trace_id=trace.trace_id,
-                span_id=trace.span_id, parent_span_id=trace.parent_span_id, trace_sampled=trace.sampled,
-            ),
         )  # fmt: skip
         pieces = _edited(text, found, body)
         pieces[0] = body.caller.head_start + end_upstream_head(exchange, length + body.growth)

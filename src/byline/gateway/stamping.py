@@ -5,7 +5,7 @@ from __future__ import annotations
 from byline.apis.api import Stamped
 from byline.gateway.callers import Caller
 from byline.gateway.exchange import Exchange, Tally, UpstreamRequest
-from byline.gateway.record import know_columns, open_columns
+from byline.gateway.record import know_columns
 from byline.gateway.upstream_head import end_upstream_head
 
 
@@ -17,7 +17,6 @@ def stamp(exchange: Exchange, caller: Caller, tally: Tally) -> None:
     if exchange.request is None:
         exchange.attribution = caller.attribution
         exchange.known_columns = know_columns(exchange, caller.record)
-        exchange.columns = open_columns(exchange)
         stamped = stamp_body(exchange, caller)
         method = exchange.head.line.method
         has_body = stamped.length > 0 or method not in {b"GET", b"HEAD"}

@@ -10,6 +10,7 @@ from byline.gateway.auth.credentials import holds_byline_key
 from byline.gateway.exchange import Exchange
 from byline.gateway.http1.fields import Travel
 from byline.gateway.http1.request_head import RequestHead
+from byline.gateway.ids import traceparent
 from byline.gateway.provider import CLIENT_CREDENTIAL, Provider
 from byline.gateway.refusals import Refused
 from byline.gateway.routes import Route
@@ -39,7 +40,7 @@ def end_upstream_head(exchange: Exchange, body_length: int | None) -> bytes:
     """The lines that differ. `body_length` None: a request without a body."""
     end = b"\r\n" if body_length is None else b"Content-Length: %d\r\n\r\n" % body_length
     if exchange.required_route.provider.forward_traceparent:
-        return b"traceparent: " + exchange.trace.traceparent() + b"\r\n" + end
+        return b"traceparent: " + traceparent(exchange.columns) + b"\r\n" + end
     return end
 
 

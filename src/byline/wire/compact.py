@@ -9,7 +9,6 @@ of a sum, where rendering or walking would pass over the text once more.
 from __future__ import annotations
 
 from collections.abc import Collection
-from itertools import islice
 
 import msgspec
 
@@ -46,6 +45,8 @@ class CompactText(msgspec.Struct, frozen=True, gc=False):
 
     shape: Shape
     values: Members
+    lengths: list[int]
+    """Of the values."""
 
     def key(self, prefix: bytes) -> bytes:
         """What the watched members are, as bytes that nothing else has."""
@@ -59,8 +60,8 @@ class CompactText(msgspec.Struct, frozen=True, gc=False):
     def span(self, name: str, length: int) -> tuple[int, int]:
         """Where the value of a member stands. `length` is the text's."""
         index, before = self.shape.places[name]
-        start = before + sum(map(len, islice(self.values.values(), index)))
-        return start, start + len(self.values[name])
+        start = before + sum(self.lengths[:index])
+        return start, start + self.lengths[index]
 
 
 class CompactReader:
@@ -79,9 +80,10 @@ class CompactReader:
         except (msgspec.MsgspecError, ValueError, RecursionError):
             return None
         shape = self._shapes.get(tuple(values)) or self._shape_of(values)
-        if shape is None or shape.frame_bytes + sum(map(len, values.values())) != len(text):
+        lengths = list(map(len, values.values()))
+        if shape is None or shape.frame_bytes + sum(lengths) != len(text):
             return None
-        return CompactText(shape, values)
+        return CompactText(shape, values, lengths)
 
     def _shape_of(self, values: Members) -> Shape | None:
         if not 0 < len(values) <= MAX_MEMBERS:
