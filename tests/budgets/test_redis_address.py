@@ -52,6 +52,7 @@ def test_tls_takes_an_authority_and_a_certificate_of_its_own(tmp_path) -> None:
     ("url", "says"),
     [
         ("redis://ada:secret@host:99999/0", "the port must be a number up to 65535"),
+        ("redis://ada:secret@host..example/0", "'host..example' can't be a host's name"),
         ("redis://ada:secret@host/main", "'main' is no database"),
         ("redis://ada:secret@host/0?ssl_cert_reqs=none", "unknown option 'ssl_cert_reqs'"),
         ("rediss://ada:secret@host/0?max_connections=4", "unknown option 'max_connections'"),

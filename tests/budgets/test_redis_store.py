@@ -236,3 +236,20 @@ def test_sums_of_minutes_forget_what_is_older_than_sixty_seconds(redis_server: R
             assert (await reserve(store, "r3", [per_minute(10, 10)])).used_before == [0]
 
     asyncio.run(scenario())
+
+
+def test_sums_of_sixteen_digits_are_exact(redis_server: RedisServer) -> None:
+    async def scenario() -> None:
+        async with stores(redis_server) as (store,):
+            huge = 2**53 - 1
+            holds = [money(huge - 1, huge), per_minute(huge - 2, huge)]
+            assert (await reserve(store, "r1", holds)).refused is None
+            assert await kept(store) == {"usd:user:ada": (0, huge - 1), "rpm:user:ada": (huge - 2, 0)}
+            assert (await reserve(store, "r2", [money(1, huge)])).used_before == [huge - 1]
+            refused = await reserve(store, "r3", [money(1, huge)])
+            assert (refused.refused, list(refused.used_before)) == (0, [huge])
+            settle(store, "r1", holds, [huge - 3, huge - 4])
+            await store.states()
+            assert await kept(store) == {"usd:user:ada": (huge - 3, 1), "rpm:user:ada": (huge - 4, 0)}
+
+    asyncio.run(scenario())

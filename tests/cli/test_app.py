@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import typer
@@ -91,3 +94,39 @@ def test_a_failed_command_says_why_on_stderr_and_exits_1(runner, error):
 
 def test_an_error_of_our_own_making_is_not_hidden(runner):
     assert isinstance(runner(KeyError("bug")).exception, KeyError)
+
+
+PYTHON_TYPES = re.compile(r"<[a-z]|\\b(TEXT|INTEGER|BOOLEAN|PATH)\\b")
+
+
+def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    yield path
+    for name, below in getattr(command, "commands", {}).items():
+        yield from commands(below, (*path, name))
+
+
+@pytest.mark.parametrize("name", ["", *command_line.COMMANDS])
+def test_help_says_what_to_write_and_nothing_of_pythons_types(name):
+    top: Any = typer.main.get_command(command_line.app)
+    paths = [(name, *path) for path in commands(top.get_command(None, name))] if name else [()]
+    for path in paths:
+        shown = CliRunner().invoke(command_line.app, [*path, "--help"], prog_name="byline").output
+        assert not PYTHON_TYPES.search(shown), shown
+
+
+def test_what_takes_a_value_names_it_and_a_flag_takes_none():
+    shown = CliRunner().invoke(command_line.app, ["export", "--help"], prog_name="byline").output
+    assert re.search(r"\\*\s+FILE\s+The file to write", shown)
+    assert re.search(r"--force\s+Replace", shown)
+    assert re.search(r"--format\s+parquet\|csv\s+By", shown)
+    shown = CliRunner().invoke(command_line.app, ["usage", "--help"], prog_name="byline").output
+    assert re.search(r"--by\s+GROUP,\.\.\.\s", shown)
+    assert re.search(r"--limit\s+N ", shown)
+
+
+def test_a_piped_table_has_no_blanks_at_the_ends_of_its_lines(tmp_path, monkeypatch):
+    monkeypatch.setenv("BYLINE_DATA_DIR", str(tmp_path))
+    for arguments in (["keys", "create", "--user", "ana"], ["prices", "show", "claude-sonnet-4-5"]):
+        lines = CliRunner().invoke(command_line.app, arguments).stdout.splitlines()
+        assert len(lines) > 3
+        assert [line for line in lines if line != line.rstrip()] == []

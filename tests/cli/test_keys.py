@@ -8,7 +8,7 @@ import json
 import re
 import sqlite3
 import threading
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -73,6 +73,26 @@ def test_the_table_shows_the_key_whole_and_says_it_is_the_only_time(byline):
     result = byline("keys", "create", "--user", "alice")
     assert re.search(r"byl_[a-z2-7]{12}_[A-Za-z0-9_-]{43}", result.stdout)
     assert "only time" in result.stderr
+
+
+@pytest.mark.parametrize("rotated", [False, True])
+def test_the_key_stands_on_a_line_of_its_own_above_what_it_may_do(byline, create, rotated):
+    options = ("--user", "alice", "--may-claim", "job,user", "--expires", "90d")
+    if rotated:
+        result = byline("keys", "rotate", create(*options)["key_id"])
+    else:
+        result = byline("keys", "create", *options)
+    lines = result.stdout.splitlines()
+    (key,) = (line for line in lines if "byl_" in line)
+    assert re.fullmatch(r"byl_[a-z2-7]{12}_[A-Za-z0-9_-]{43}", key)
+    fields = dict(line.split(maxsplit=1) for line in lines[lines.index(key) + 1 :] if len(line.split()) > 1)
+    assert fields["user"] == "alice"
+    assert fields["may_claim"] == "job,user"
+    assert fields["expires_at"].startswith(f"{datetime.now(UTC) + timedelta(days=90):%Y-%m}")
+
+
+def test_a_key_without_end_says_so(byline):
+    assert re.search(r"expires_at +never", byline("keys", "create", "--user", "alice").stdout)
 
 
 def test_list_never_shows_a_key(create, byline):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,22 @@ def test_an_unknown_model_names_its_neighbours() -> None:
 def test_an_unknown_price_list_names_those_there_are() -> None:
     answer = run.invoke(app, ["prices", "show", "gpt-4o", "--provider", "antropic"])
     assert answer.exit_code == 1
-    assert "anthropic" in answer.stderr
+    assert "no price list is called 'antropic'; the nearest are anthropic" in answer.stderr
+    assert len(answer.stderr) < 200
+
+
+def test_a_price_list_like_no_other_gets_a_few_examples() -> None:
+    answer = run.invoke(app, ["prices", "show", "gpt-4o", "--provider", "xyzzy"])
+    assert answer.exit_code == 1
+    assert "such as anthropic, openai" in answer.stderr
+    assert len(answer.stderr) < 200
+
+
+def test_a_name_in_two_spellings_is_one_neighbour() -> None:
+    answer = run.invoke(app, ["prices", "show", "claude-opus-9"])
+    (near,) = re.findall("the nearest are (.*?)\\. An own", answer.stderr)
+    names = [name.replace(".", "-") for name in near.split(", ")]
+    assert len(set(names)) == len(names) > 1
 
 
 def test_own_prices_are_shown_as_such(empty_directory: Path) -> None:

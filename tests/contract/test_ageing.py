@@ -101,6 +101,20 @@ def test_rows_that_come_late_are_folded_next_time(old_and_new: Ledger, record: M
     assert without_the_zone_day(sums(old_and_new)) == before
 
 
+def test_a_row_delivered_again_counts_twice_once_its_day_is_folded(ledger: Ledger, record: Make) -> None:
+    """The price of letting ids go: what comes late is kept, also where it has been there before."""
+    row = record(started_at=CUTOFF - timedelta(days=2), user="ann", input_tokens=7, cost_usd=Decimal(1))
+    by_user = UsageQuery(by=("user",), since=BEGINNING)
+    ledger.insert_usage([row])
+    assert ledger.insert_usage([row]) == 0
+    ledger.retire(CUTOFF)
+    assert ledger.insert_usage([row]) == 1
+    (sums,) = ledger.usage(by_user).dicts()
+    assert (sums["requests"], sums["input_tokens"], sums["cost_usd"]) == (2, 14, 2)
+    ledger.retire(CUTOFF)
+    assert ledger.usage(by_user).dicts() == [sums]
+
+
 def test_a_forgotten_user_is_nowhere_and_the_sums_stay(ledger: Ledger, record: Make) -> None:
     traces = {
         "email": "ann@example.com", "identifier": "act_ann", "metadata_user_id": "act_ann", "actor_id": "act_ann",

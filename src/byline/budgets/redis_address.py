@@ -41,7 +41,7 @@ def parse_address(url: str) -> RedisAddress:
         if name not in known:
             raise ValueError(f"unknown option {name!r}: {scheme}:// knows {', '.join(sorted(known))}")
     return RedisAddress(
-        host=split.hostname or "localhost",
+        host=_host(split),
         port=_port(split),
         path=unquote(split.path) if scheme == "unix" else "",
         database=_database(options.get("db") or ("" if scheme == "unix" else split.path.strip("/"))),
@@ -49,6 +49,15 @@ def parse_address(url: str) -> RedisAddress:
         password=unquote(split.password) if split.password else None,
         tls=_tls(options) if scheme == "rediss" else None,
     )
+
+
+def _host(split: SplitResult) -> str:
+    host = split.hostname or "localhost"
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        raise ValueError(f"{host!r} can't be a host's name") from None
+    return host
 
 
 def _port(split: SplitResult) -> int:

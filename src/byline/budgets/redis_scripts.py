@@ -1,7 +1,8 @@
 """The Lua scripts of the shared counters: each runs whole or not at all, on Redis's own clock.
 
 Their arguments are one JSON array, which costs a client far less to send than many arguments do. A request
-waits while RESERVE runs, and others while SETTLE does, so both read and write each hash in one call.
+waits while RESERVE runs, and others while SETTLE does, so both read and write each hash in one call. Redis
+writes Lua's numbers with seventeen digits, so whole ones arrive exact.
 Keys, all in one hash slot by the braces in the prefix:
 
 - `P:c:<counter>:<window>`  hash `used`, `held`: a calendar window's sum, or what is under way
@@ -21,17 +22,15 @@ from byline.budgets.redis_commands import Script
 _COMMON: Final = """
 local A = cjson.decode(ARGV[1])
 local P = A[1]
-local call, format = redis.call, string.format
+local call = redis.call
 local time = call('TIME')
 local second = tonumber(time[1])
 local now_ms = second * 1000 + math.floor(tonumber(time[2]) / 1000)
 
-local function whole(amount) return format('%.0f', amount) end
-
 local function correct_minute(key, at, amount)
   if amount ~= 0 and call('HEXISTS', key, at) == 1 then
-    call('HINCRBY', key, at, whole(amount))
-    call('HINCRBY', key, 'total', whole(amount))
+    call('HINCRBY', key, at, amount)
+    call('HINCRBY', key, 'total', amount)
   end
 end
 
@@ -39,7 +38,7 @@ local function drop_hold(key, amount)
   local found = call('HMGET', key, 'used', 'held')
   local left = math.max(tonumber(found[2] or '0') - amount, 0)
   if found[1] or left > 0 then
-    call('HSET', key, 'held', whole(left))
+    call('HSET', key, 'held', left)
   elseif found[2] then
     call('DEL', key)
   end
@@ -95,7 +94,7 @@ local function minute_sum(i, key)
     end
     first = first + 1
   end
-  if first ~= began then call('HSET', key, 'first', first, 'total', whole(total)) end
+  if first ~= began then call('HSET', key, 'first', first, 'total', total) end
   firsts[i] = first
   return total
 end
@@ -136,18 +135,18 @@ if not repeated then
     local amount, key = A[a + 4], P .. ':' .. keys[i]
     local held = tonumber(now_held[i] or '0') + amount
     if A[a + 2] == 'minute' then
-      call('HSET', key, 'first', firsts[i], 'total', whole(sums[i] + amount), second, whole(held))
+      call('HSET', key, 'first', firsts[i], 'total', sums[i] + amount, second, held)
       if not now_held[i] then call('PEXPIRE', key, 180000) end
     else
-      call('HSET', key, 'held', whole(held))
-      if firsts[i] and A[a + 6] ~= 0 then call('PEXPIREAT', key, whole(A[a + 6])) end
+      call('HSET', key, 'held', held)
+      if firsts[i] and A[a + 6] ~= 0 then call('PEXPIREAT', key, A[a + 6]) end
     end
     holds[#holds + 1] = keys[i]
-    holds[#holds + 1] = whole(amount)
+    holds[#holds + 1] = amount
   end
   call('HSET', reservation, unpack(holds))
 end
-call('ZADD', P .. ':leases', whole(now_ms + lease_ms), id)
+call('ZADD', P .. ':leases', now_ms + lease_ms, id)
 return {0, unpack(sums)}
 """
 )
@@ -169,11 +168,11 @@ local function settle_calendar(key, amount, actual, forget_at_ms)
   local used = tonumber(found[1] or '0') + actual
   if at then
     local left = math.max(tonumber(found[2] or '0') - amount, 0)
-    call('HSET', key, 'used', whole(used), 'held', whole(left))
+    call('HSET', key, 'used', used, 'held', left)
   else
-    call('HSET', key, 'used', whole(used))
+    call('HSET', key, 'used', used)
   end
-  if not found[1] and not found[2] then call('PEXPIREAT', key, whole(forget_at_ms)) end
+  if not found[1] and not found[2] then call('PEXPIREAT', key, forget_at_ms) end
 end
 
 for i = 1, n do
@@ -197,7 +196,7 @@ _RENEW: Final = (
     _COMMON
     + """
 for i = 3, #A do
-  call('ZADD', P .. ':leases', 'XX', whole(now_ms + A[2]), A[i])
+  call('ZADD', P .. ':leases', 'XX', now_ms + A[2], A[i])
 end
 return 1
 """
@@ -209,8 +208,8 @@ _SEED: Final = (
 for i = 2, #A, 4 do
   local key = P .. ':c:' .. A[i] .. ':' .. A[i + 1]
   if call('EXISTS', key) == 0 then
-    call('HSET', key, 'used', whole(A[i + 2]))
-    call('PEXPIREAT', key, whole(A[i + 3]))
+    call('HSET', key, 'used', A[i + 2])
+    call('PEXPIREAT', key, A[i + 3])
   end
 end
 return 1

@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from typer.main import get_group
 
 from byline.cli.output import CommandError, note, printable
+from byline.cli.placeholders import name_parameters, name_values
 
 Context = Any
 """What typer passes to a group: a type that it doesn't make public."""
@@ -55,8 +56,15 @@ class Commands(TyperGroup):
         if cmd_name not in self.commands and cmd_name in COMMANDS:
             part = typer.Typer()
             import_module(COMMANDS[cmd_name]).register(part)
-            self.commands.update(get_group(part).commands)
+            group = get_group(part)
+            name_values(group, ctx)
+            self.commands.update(group.commands)
         return self.commands.get(cmd_name)
+
+    def get_params(self, ctx: Context) -> Any:
+        params = super().get_params(ctx)
+        name_parameters(params)
+        return params
 
     def resolve_command(self, ctx: Context, args: list[str]) -> Any:
         if args[0] not in COMMANDS and not args[0].startswith("-"):

@@ -125,18 +125,19 @@ def _parse_lifetime(text: str) -> float:
 def _print_new(new: NewKey, format: Format) -> None:  # noqa: A002
     info = new.info
     note("This is the only time the key is shown: keep it now.")
-    write_object(
-        {
-            "key_id": info.key_id,
-            "key": new.text,
-            "user": info.actor.username,
-            "email": info.actor.email,
-            "team": info.actor.team,
-            "job": info.job,
-            "kind": info.actor.kind,
-        },
-        format,
-    )
+    shown = {
+        "key_id": info.key_id,
+        "key": new.text,
+        "user": info.actor.username,
+        "email": info.actor.email,
+        "team": info.actor.team,
+        "job": info.job,
+        "kind": info.actor.kind,
+    }
+    if format is Format.table:
+        typer.echo(f"\n{shown.pop('key')}\n")
+        shown |= {"may_claim": _may_claim(info), "expires_at": time_of(info.expires_at) or "never"}
+    write_object(shown, format)
 
 
 def _write(infos: list[KeyInfo], format: Format) -> None:  # noqa: A002

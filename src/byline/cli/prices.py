@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from typing import Annotated, Any, Final
 
 import typer
@@ -26,6 +27,7 @@ SERVICES: Final[tuple[tuple[str, dict[str, str]], ...]] = (
     ("fast", {"speed": "fast"}),
     ("us only", {"region": "us"}),
 )
+_FAMILIAR: Final = "anthropic, openai, aws, azure or google"
 COLUMNS: Final = (
     "provider", "model", "service", "above_tokens", "input_per_mtok", "cache_read_per_mtok",
     "cache_write_5m_per_mtok", "cache_write_1h_per_mtok", "output_per_mtok", "web_search_per_1k", "source",
@@ -43,7 +45,11 @@ def show(
     model: Annotated[str, typer.Argument(help="A model's name, as clients or providers write it.")],
     provider: Annotated[
         str | None,
-        typer.Option(help="Whose prices; the configured providers' if absent.", show_default=False),
+        typer.Option(
+            metavar="NAME",
+            help="Whose prices; if absent the configured providers', then any.",
+            show_default=False,
+        ),
     ] = None,
     at: Annotated[
         str | None, typer.Option(metavar="TIME", help="On which day; today if absent.", show_default=False)
@@ -98,10 +104,17 @@ def _found(
 def _unknown(book: PriceBook, provider: str | None, model: str) -> str:
     price_list = book.price_list(provider) if provider else None
     if price_list is not None and price_list not in book.catalogue:
-        return f"no price list is called {provider!r}; there are {', '.join(book.catalogue.price_lists())}"
-    near = book.catalogue.nearest(price_list, model)
-    hint = f"; the nearest are {', '.join(near)}" if near else ""
+        return _unknown_list(book, str(provider))
+    near = {name.replace(".", "-"): name for name in reversed(book.catalogue.nearest(price_list, model))}
+    hint = f"; the nearest are {', '.join(reversed(near.values()))}" if near else ""
     return f'no price of {model!r} is known{hint}. An own price goes into prices.overrides_file as [models."PROVIDER/{model}"]'
+
+
+def _unknown_list(book: PriceBook, provider: str) -> str:
+    known = book.catalogue.price_lists()
+    near = get_close_matches(provider.lower(), known, n=3)
+    hint = f"the nearest are {', '.join(near)}" if near else f"there are {len(known)}, such as {_FAMILIAR}"
+    return f"no price list is called {provider!r}; {hint}. Without --provider all are looked through"
 
 
 def _rows(book: PriceBook, found: tuple[str, Quote], model: str, at: datetime) -> Iterator[tuple[Any, ...]]:

@@ -5,11 +5,12 @@ JSON and CSV stay exact and are `output`'s business; nothing here reaches them.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Final, TextIO, TypedDict, Unpack, cast
 
 from byline.cli.output import UNWRAPPED_WIDTH, note, printable
 from byline.usage.ledger import Table
@@ -50,6 +51,7 @@ _EXPENDABLE: Final = (
 )  # fmt: skip
 """What a narrow terminal does without, in this order, after such of these columns as hold nothing."""
 _EXPENDABLE_IF_EMPTY: Final = (*_EXPENDABLE, "above_tokens")
+_END_OF_LINE: Final = re.compile(r" +$", re.MULTILINE)
 _CODES: Final = ("http_status",)
 """Numbers that are names: not grouped, not summed."""
 
@@ -57,7 +59,22 @@ _CODES: Final = ("http_status",)
 def console() -> Console:
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else UNWRAPPED_WIDTH, highlight=False)
+    if sys.stdout.isatty():
+        return Console(highlight=False)
+    return Console(file=cast("TextIO", _Trimmed(sys.stdout)), width=UNWRAPPED_WIDTH, highlight=False)
+
+
+class _Trimmed:
+    """Takes the blanks off the ends of lines, which fill a table up and are noise in a file."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(_END_OF_LINE.sub("", text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def show(table: Table, **options: Unpack[Options]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import stat
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from byline.stores.duckdb import schema
+from byline.stores.duckdb import connection, schema
 from byline.stores.duckdb.connection import DuckDBOptions, connect
 from byline.stores.duckdb.ledger import DuckDBLedger
 from byline.usage.ledger import ExportQuery, LedgerUnavailable, RequestsQuery, SqlLimits
@@ -159,3 +160,33 @@ def test_privileged_columns_can_be_added_later(options: DuckDBOptions) -> None:
     with duckdb.connect(str(options.path)) as store:
         assert store.execute("SELECT pii_email FROM store.api_events").fetchall() == [("a@example.com",)]
         assert "pii_email" not in schema.columns_of(store, "main.api_events")
+
+
+def test_readers_are_answered_while_a_checkpoint_is_written(
+    options: DuckDBOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DuckDB rests in the middle of the checkpoint here: between writing rows and putting them in place."""
+    configured = connection._config
+    resting = {"debug_checkpoint_scan_sleep_ms": 1_500}
+    monkeypatch.setattr(connection, "_config", lambda options: configured(options) | resting)
+    ledger = DuckDBLedger(options)
+    ledger.insert_usage(batch("a"))
+    begins, done = threading.Event(), threading.Event()
+
+    def checkpoint() -> None:
+        with ledger._database.writing() as writing:
+            begins.set()
+            writing.execute("CHECKPOINT")
+        done.set()
+
+    thread = threading.Thread(target=checkpoint)
+    thread.start()
+    begins.wait()
+    answers: list[int] = []
+    while not done.is_set():
+        answers.append(count(ledger))
+    thread.join()
+    ledger.close()
+    # One more may have waited for the end of the checkpoint; all of them, if it kept readers out.
+    assert len(answers) > 2
+    assert set(answers) == {2000}
