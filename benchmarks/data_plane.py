@@ -38,6 +38,8 @@ class Load:
     connections: int
     rate: float
     """Requests per second of the second window, at which latencies are compared."""
+    continues: bool = True
+    """Bodies begin as the one before of their session."""
     events: int = 0
     gap_us: int = 10_000
 
@@ -53,6 +55,7 @@ class Load:
 LOADS = (
     Load("2KB", payloads.SMALL_BYTES, tools=1, connections=64, rate=2_000),
     Load("200KB", payloads.LARGE_BYTES, tools=18, connections=64, rate=500),
+    Load("200KB-new", payloads.LARGE_BYTES, tools=18, connections=64, rate=500, continues=False),
     Load("paced-sse", payloads.SMALL_BYTES, tools=1, connections=100, rate=0, events=100),
 )
 
@@ -79,7 +82,11 @@ class Bench:
         key = prepared.key if prepared else "byl_0000000000000000000000000000000000000000000000"
         request = directory / "request"
         payloads.messages_request(
-            spec.body_bytes, tools=spec.tools, streaming=spec.events > 0, credential=key
+            spec.body_bytes,
+            tools=spec.tools,
+            streaming=spec.events > 0,
+            credential=key,
+            continues=spec.continues,
         ).write(request)
         upstream = provider.provider(
             self.tools, core=OTHER_CORE, events=spec.events, gap_us=spec.gap_us, forbidden=key

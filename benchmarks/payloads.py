@@ -1,8 +1,9 @@
 """Requests as a coding agent sends them: a Messages body with system, tools, turns and metadata.
 
 A request is written as pieces, between which the load generator puts what differs from one request
-to the next: the content length, and a number and a filler inside the last user turn. `SESSION`
-stands where each connection has a session id of its own.
+to the next: the content length, and a number and a filler inside the last user turn, as a conversation
+goes on - or, for bodies that continue nothing, inside the first. `SESSION` stands where each connection
+has a session id of its own.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ LARGE_BYTES = 201_561
 _USER_ID = json.dumps(
     {"device_id": "c0ffee" * 10 + "d00d", "account_uuid": "", "session_id": SESSION}, separators=(",", ":")
 )
+_FIRST_RESULT = '"type":"tool_result","tool_use_id":"toolu_00000000000000000000","content":"'
 _PROSE = (
     "Read the rows of the export, group them by the owner and say which owner has none in the last week. "
 )
@@ -44,8 +46,12 @@ class Request:
             (directory / name).write_text(getattr(self, name))
 
 
-def messages_request(body_bytes: int, *, tools: int, streaming: bool, credential: str) -> Request:
+def messages_request(
+    body_bytes: int, *, tools: int, streaming: bool, credential: str, continues: bool = True
+) -> Request:
     body = _body(body_bytes, tools, streaming)
+    if not continues:
+        body = body.replace(FILLER, "").replace(_FIRST_RESULT, _FIRST_RESULT + FILLER, 1)
     body_start, body_end = body.split(FILLER)
     head_start, head_end = _head(credential).split("<length>")
     return Request(head_start, head_end, body_start, body_end)

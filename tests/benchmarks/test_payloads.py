@@ -23,6 +23,15 @@ def test_a_body_is_a_whole_messages_request_with_the_filler_in_the_last_turn() -
     assert {turn["role"] for turn in body["messages"]} == {"user", "assistant"}
 
 
+def test_bodies_that_continue_nothing_differ_in_their_first_result() -> None:
+    request = payloads.messages_request(
+        payloads.LARGE_BYTES, tools=18, streaming=False, credential="k", continues=False
+    )
+    body = json.loads(request.body_start + "0123" + request.body_end)
+    assert body["messages"][1]["content"][0]["content"].startswith("0123")
+    assert request.mean_body_bytes == payloads.LARGE_BYTES
+
+
 def test_a_body_too_small_for_its_tools_is_refused() -> None:
     with pytest.raises(ValueError, match="no room for 18 tools"):
         payloads.messages_request(payloads.SMALL_BYTES, tools=18, streaming=False, credential="k")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from byline.gateway.http1.response import ResponseReader, lone_chunk_opening
+from byline.gateway.http1.response import ResponseReader
 from byline.gateway.http1.response_head import AnswerFramingError, ResponseHead
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -105,9 +105,10 @@ def test_a_chunk_in_another_spelling_is_framed_anew() -> None:
 @given(st.integers(1, 70_000))
 def test_a_lone_chunk_is_told_by_its_length(size: int) -> None:
     data = chunk(b"x" * size)
-    assert lone_chunk_opening(data) == b"%x\r\n" % size
-    assert lone_chunk_opening(data + b"0\r\n\r\n") == b""
-    assert lone_chunk_opening(data[:-1]) == b""
+    for reads, lone in (([data], 1), ([data[:-1], b"\n"], 0), ([data + data], 0), ([data, data], 2)):
+        heard, clean, _ = hear([CHUNKED, *reads, b"0\r\n\r\n"])
+        assert heard.body == b"x" * size * (len(b"".join(reads)) // len(data))
+        assert (heard.whole_chunks, heard.ended, clean) == (lone, True, True)
 
 
 @pytest.mark.parametrize(

@@ -69,16 +69,18 @@ class ResponseReader:
 
     def feed(self, data: bytes) -> None:
         """Raises AnswerFramingError."""
-        expects = self._expects
-        if expects is _Expects.CHUNKED_BODY:
-            self._take_chunks(data)
-            return
-        if expects is _Expects.HEAD:
-            data = self._take_head(self._partial + data if self._partial else data)
-            if not data:
+        chunks = self._chunks
+        if chunks is not None and chunks.is_between:  # nearly every event of a stream is one such chunk
+            opening = _openings.get(len(data)) or _opening_of(len(data))
+            if data.startswith(opening) and data.endswith(b"\r\n"):
+                self._listener.on_answer_chunk(data, data[len(opening) : -2])
                 return
-            expects = self._expects
-        if expects is _Expects.CHUNKED_BODY:
+        expects = self._expects
+        if expects is _Expects.HEAD:
+            rest = self._take_head(self._partial + data if self._partial else data)
+            if rest:
+                self.feed(rest)
+        elif expects is _Expects.CHUNKED_BODY:
             self._take_chunks(data)
         elif expects is _Expects.SIZED_BODY:
             self._take_sized(data)
@@ -140,14 +142,9 @@ class ResponseReader:
     def _take_chunks(self, data: bytes) -> None:
         chunks = self._chunks
         assert chunks is not None
-        if chunks.is_between:
-            opening = lone_chunk_opening(data)
-            if opening:
-                self._listener.on_answer_chunk(data, data[len(opening) : -2])
-                return
-            if data == _LAST_CHUNK:
-                self._end()
-                return
+        if chunks.is_between and data == _LAST_CHUNK:
+            self._end()
+            return
         chunks.feed(data)
         if chunks.done:
             self.clean = self.clean and not chunks.overrun
@@ -162,16 +159,11 @@ class ResponseReader:
 _openings: dict[int, bytes] = {}
 
 
-def lone_chunk_opening(data: bytes) -> bytes:
-    """The size line, if `data` is exactly one chunk with its size in its shortest spelling; else empty."""
-    opening = _openings.get(len(data))
-    if opening is None:
-        opening = _opening_of(len(data))
-    return opening if data.startswith(opening) and data.endswith(b"\r\n") else b""
-
-
 def _opening_of(total: int) -> bytes:
-    """Of a chunk that has `total` bytes with its framing. What can't be one gets an impossible line."""
+    """The size line of a chunk that has `total` bytes with its framing, in its shortest spelling.
+
+    Where there is no such chunk, a line that none has.
+    """
     digits = 1
     while len(b"%x" % max(total - 4 - digits, 0)) > digits:
         digits += 1
