@@ -74,6 +74,12 @@ def test_a_price_list_like_no_other_gets_a_few_examples() -> None:
     assert len(answer.stderr) < 200
 
 
+def test_a_model_that_another_has_is_found_there() -> None:
+    answer = run.invoke(app, ["prices", "show", "gpt-4o", "--provider", "anthropic"])
+    assert answer.exit_code == 1
+    assert "anthropic has no price of 'gpt-4o', but openai has: --provider openai" in answer.stderr
+
+
 def test_a_name_in_two_spellings_is_one_neighbour() -> None:
     answer = run.invoke(app, ["prices", "show", "claude-opus-9"])
     (near,) = re.findall("the nearest are (.*?)\\. An own", answer.stderr)

@@ -189,6 +189,18 @@ def test_a_hanging_sink_starves_no_other_and_costs_its_deadline_once():
         sink.gate.set()
 
 
+def test_what_is_not_sent_is_counted_by_whoever_leaves_first_and_once():
+    stuck = Stuck()
+    fan_out = FanOut([GeneralRoute(stuck, options=DeliveryOptions(interval_s=0.01, max_batch=2))])
+    for _ in range(5):
+        fan_out.accept(event())
+    fan_out.write_off()  # at once, in hand or waiting
+    assert stuck.counters.dropped == {"shutdown": 5}
+    stuck.gate.set()
+    fan_out.close(time.monotonic() + 20)
+    assert stuck.counters.dropped == {"shutdown": 5}
+
+
 def test_a_number_that_could_hold_a_text_goes_nowhere():
     sink = Recorder()
     fan_out = deliver([event(values={"n": 2**64})], GeneralRoute(sink, options=FAST))

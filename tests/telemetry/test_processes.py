@@ -46,13 +46,7 @@ def test_sinks_that_hang_for_ever_hold_the_exit_for_a_second_and_are_counted(rec
     began = time.monotonic()
     def told():  # registered first, so it runs last
         took = time.monotonic() - began
-        # The exit waits for no count: on a busy machine the last ones come a moment after its deadline.
-        for _ in range(300):
-            dropped = [sum(sink.counters.dropped.values()) for sink in sinks]
-            if min(dropped) >= 1000:
-                break
-            time.sleep(0.01)
-        print(took, *dropped, sum(own.counters.dropped.values()), flush=True)
+        print(took, *[sum(each.counters.dropped.values()) for each in (*sinks, own)], flush=True)
     atexit._clear(); atexit.register(told)
     from byline.telemetry.at_exit import close_at_exit
     close_at_exit(queue.close); close_at_exit(own.close)
@@ -62,12 +56,10 @@ def test_sinks_that_hang_for_ever_hold_the_exit_for_a_second_and_are_counted(rec
         program(text, receiver.url), capture_output=True, text=True, timeout=60, check=False
     )
     assert result.stderr.count("Traceback") == 0, result.stderr
-    took_s, datadog, otlp, own = (float(word) for word in result.stdout.split())
+    took_s, *dropped = (float(word) for word in result.stdout.split())
     # One second each for two queues; a second more for a busy machine. No sink's own timeout is that short.
     assert took_s < 4
-    assert datadog >= 1000
-    assert otlp >= 1000
-    assert own in {999, 1000}  # one is in the sink's hands
+    assert dropped == [1000, 1000, 1000]
 
 
 def test_what_was_logged_last_is_delivered_at_exit(receiver):

@@ -155,6 +155,32 @@ def test_a_sink_that_raises_is_counted_and_the_next_event_still_comes(queue, cap
     assert queue.counters.dropped == {"sink_error": 2}
 
 
+def test_every_event_is_counted_once_when_close_returns_while_the_sink_hangs():
+    queue, entered, gate = EventQueue(capacity=100, linger_s=0), threading.Event(), threading.Event()
+
+    class Stuck(Recorder):
+        def log_event(self, name, metadata):
+            if metadata["n"] == 3:
+                entered.set()
+                gate.wait(20)
+
+    queue.attach(Stuck())
+    for number in range(10):
+        queue.log_event("a", {"n": number})
+    assert entered.wait(20)
+    queue.close(0)
+    queue.close(0)
+    counted = queue.counters.delivered, queue.counters.dropped
+    assert counted == (3, {"shutdown": 7})
+    queue.log_event("late", {})
+    assert queue.counters.dropped == {"shutdown": 8}
+    thread = queue._thread
+    gate.set()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert queue.counters.dropped == {"shutdown": 8}
+
+
 def test_what_an_async_sink_returns_is_run_but_not_waited_for(queue):
     gate, done = threading.Event(), threading.Event()
 

@@ -64,7 +64,8 @@ def show(
     day = now if at is None else parse_since(at, now, option="--at")
     found = _found(book, settings, provider, model, day)
     if found is None:
-        raise CommandError(_unknown(book, provider, model))
+        elsewhere = None if provider is None else _found(book, settings, None, model, day)
+        raise CommandError(_unknown(book, provider, model, elsewhere and elsewhere[0]))
     write(
         Table(COLUMNS, [*_rows(book, found, model, day)]),
         format,
@@ -101,10 +102,12 @@ def _found(
     return next((found for found in quotes if found[1].status != "unknown_model"), None)
 
 
-def _unknown(book: PriceBook, provider: str | None, model: str) -> str:
+def _unknown(book: PriceBook, provider: str | None, model: str, elsewhere: str | None) -> str:
     price_list = book.price_list(provider) if provider else None
     if price_list is not None and price_list not in book.catalogue:
         return _unknown_list(book, str(provider))
+    if elsewhere is not None:
+        return f"{provider} has no price of {model!r}, but {elsewhere} has: --provider {elsewhere}"
     near = {name.replace(".", "-"): name for name in reversed(book.catalogue.nearest(price_list, model))}
     hint = f"; the nearest are {', '.join(reversed(near.values()))}" if near else ""
     return f'no price of {model!r} is known{hint}. An own price goes into prices.overrides_file as [models."PROVIDER/{model}"]'

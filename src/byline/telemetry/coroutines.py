@@ -49,6 +49,9 @@ class CoroutineRunner:
 
         while self._under_way and time.monotonic() < deadline:
             time.sleep(0.005)
+
+    def write_off(self) -> None:
+        """Those under way are lost: the program ends now."""
         self._counters.drop("shutdown", self._under_way)
 
     async def _guarded(self, awaitable: Awaitable[object]) -> None:

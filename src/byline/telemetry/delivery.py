@@ -103,8 +103,16 @@ class Delivery(Generic[T]):
         if self._thread is not None:
             assert self._deadline is not None
             self._thread.join(max(self._deadline - time.monotonic(), 0.0))
-            if self._thread.is_alive():
-                self.counters.drop("shutdown", len(self._items) + self._in_flight)
+            self.write_off()
+
+    def write_off(self) -> None:
+        """Counts what is not sent as lost, now and once: whoever leaves first at the deadline does it, as
+        the other may come too late to be heard."""
+        with self._lock:
+            lost, self._in_flight = len(self._items) + self._in_flight, 0
+            self._items.clear()
+            self._written_off = True
+        self.counters.drop("shutdown", lost)
 
     def flush(self, deadline: float) -> bool:
         """Waits until the queue is empty and the last batch is through."""
@@ -139,12 +147,14 @@ class Delivery(Generic[T]):
         self._call_if_there("close", self._deadline)
 
     def _send_waiting(self) -> None:
-        items = self._items
-        while items:
-            count = min(len(items), self._options.max_batch)
-            self._in_flight = count
-            self._send([items.popleft() for _ in range(count)])
+        while batch := self._next_batch():
+            self._send(batch)
             self._in_flight = 0
+
+    def _next_batch(self) -> list[T]:
+        with self._lock:
+            self._in_flight = min(len(self._items), self._options.max_batch)
+            return [self._items.popleft() for _ in range(self._in_flight)]
 
     def _send(self, batch: list[T]) -> None:
         for tries in range(1, self._options.max_tries + 1):
@@ -174,6 +184,8 @@ class Delivery(Generic[T]):
         return True
 
     def _lost(self, reason: Reason, count: int, error: Exception) -> None:
+        if self._written_off:
+            return
         if self.counters.drop(reason, count):
             _log.warning("%s: %d telemetry events lost: %s", self._sink.name, count, error)
 
@@ -191,6 +203,7 @@ class Delivery(Generic[T]):
 
         self._items: deque[T] = deque()
         self._in_flight = 0
+        self._written_off = False
         self._deadline: float | None = None
         self._thread: threading.Thread | None = None
         self._signal = threading.Event()

@@ -57,6 +57,13 @@ class Closing(Protocol):
 
 
 @runtime_checkable
+class WritingOff(Protocol):
+    """A sink that counts what it has not sent as lost when told so: `close` may have come too late for it."""
+
+    def write_off(self) -> None: ...
+
+
+@runtime_checkable
 class Flushing(Protocol):
     def flush(self, deadline: float) -> None: ...
 

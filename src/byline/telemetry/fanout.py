@@ -110,6 +110,11 @@ class FanOut:
         for delivery in self._deliveries():
             delivery.finish_close()
 
+    def write_off(self) -> None:
+        """What no sink has sent is lost, and counted: the program ends now."""
+        for delivery in self._deliveries():
+            delivery.write_off()
+
     def losses(self) -> dict[str, dict[Reason, int]]:
         """Sink -> reason -> how many events were dropped."""
         sinks: list[BatchSink[GeneralEvent] | BatchSink[Event]] = [route.sink for route, _ in self._general]

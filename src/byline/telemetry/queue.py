@@ -19,7 +19,15 @@ import msgspec
 from byline.telemetry.awaited import DONE, Done
 from byline.telemetry.coroutines import CoroutineRunner
 from byline.telemetry.counters import Counters
-from byline.telemetry.event import Closing, Event, EventContext, EventSink, Flushing, Sink
+from byline.telemetry.event import (
+    Closing,
+    Event,
+    EventContext,
+    EventSink,
+    Flushing,
+    Sink,
+    WritingOff,
+)
 from byline.telemetry.forks import after_fork_in_child
 from byline.telemetry.metadata import (
     KNOWN_NAMES,
@@ -166,15 +174,24 @@ class EventQueue:
 
     def close(self, timeout_s: float = EXIT_DEADLINE_S) -> None:
         """Sends what can be sent in `timeout_s`, sinks' own queues included; the rest counts as dropped."""
+        thread, was_closed = self._thread, self._closed
         self._closed = True
         self._limit = 0
-        thread = self._thread
-        if thread is None:
+        if thread is None or was_closed:
             return
         self._stop_at = time.monotonic() + timeout_s
         self._signal.set()
         thread.join(timeout_s)
-        self.counters.drop("shutdown", len(self._events))
+        self._write_off()
+
+    def _write_off(self) -> None:
+        """What is left is counted here, not in threads that may go on a moment longer than anybody listens."""
+        lost = len(self._events) + self._in_hand
+        self._events.clear()
+        self.counters.drop("shutdown", lost)
+        self._coroutines.write_off()
+        if isinstance(self._sink, WritingOff):
+            self._sink.write_off()
 
     def _overflow(self) -> None:
         if not self.enabled:
@@ -235,7 +252,11 @@ class EventQueue:
         pile up behind a busy program, in memory that gets slower the more of it there is."""
         next_one, take, counters = self._events.popleft, self._take, self.counters
         for _ in range(count):
-            logged = next_one()
+            try:
+                logged = next_one()
+            except IndexError:  # written off meanwhile
+                return
+            self._in_hand = 1
             try:
                 take(logged)
             except Exception:  # noqa: BLE001 - a sink's errors are never the program's
@@ -243,6 +264,7 @@ class EventQueue:
                     _log.warning("the telemetry sink failed; its events are dropped", exc_info=True)
             else:
                 counters.deliver()
+            self._in_hand = 0
 
     def _accept(self, sink: EventSink, logged: _Logged) -> None:
         context = self.resolve(logged.context) if self.resolve is not None else None
@@ -270,6 +292,8 @@ class EventQueue:
         self._thread: threading.Thread | None = None
         self._signal: threading.Event
         self._stop_at: float | None = None
+        self._in_hand = 0
+        """1 while a sink has an event that it has not taken yet."""
         self._asleep = self._sink is not None
         """Whether the thread must be woken for the next event. False before a sink is there: nobody to wake."""
 
