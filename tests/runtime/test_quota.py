@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
+
 import anthropic
 import pytest
 
@@ -53,6 +56,22 @@ def test_a_warning_comes_with_the_answer(provider: SimulatedProvider) -> None:
     assert (notice.code, notice.severity) == ("limit_near", "warning")
     member = {"subscription_type": "team", "extra_usage_enabled": True, "billing_access": False}
     assert byline.quota_notice(snapshot, account=member) is None
+
+
+def test_an_asynchronous_call_tells_as_well_and_a_batch_does_not(provider: SimulatedProvider) -> None:
+    async def ask_asynchronously(path: str) -> None:
+        async with anthropic.AsyncAnthropic(api_key="k", base_url=provider.base_url, max_retries=0) as client:
+            with suppress(anthropic.APIStatusError):
+                await byline.instrument(client).post(path, body={"requests": []}, cast_to=object)
+
+    provider.simulate("quota=warning")
+    asyncio.run(ask_asynchronously("/v1/messages/batches"))
+    assert byline.quota_snapshot() is None
+    provider.simulate("quota=warning")
+    asyncio.run(ask_asynchronously("/v1/messages"))
+    snapshot = byline.quota_snapshot()
+    assert snapshot is not None
+    assert snapshot.windows["five_hour"].utilization == 0.94
 
 
 def test_a_refusal_is_an_error_and_no_footer(provider: SimulatedProvider) -> None:
