@@ -72,6 +72,9 @@ REPORTS: Final[dict[str, Report]] = {
     "incident, 30 minutes": IncidentQuery(since=END - timedelta(minutes=30), until=END),
     "requests, newest 50": RequestsQuery(since=END - timedelta(hours=1), until=END),
     "requests of a user, 60 days": RequestsQuery(since=BEGINNING, until=END, user="user1234"),
+    "requests that failed, 60 days, newest 1000": RequestsQuery(
+        since=BEGINNING, until=END, outcome="upstream_error", limit=1000
+    ),
     "requests by identifier, 60 days": RequestsQuery(since=BEGINNING, until=END, identifier="act_1234"),
 }
 

@@ -116,8 +116,8 @@ def holds_for_requests(query: RequestsQuery, rows: Rows, known: Facts) -> None:
     assert len(rows) == query.limit
     assert times == sorted(times, reverse=True)
     assert all(query.since <= time < END for time in times)
-    assert {row["user"] for row in rows} == {query.user} or query.user is None
-    assert {row["identifier"] for row in rows} == {query.identifier} or query.identifier is None
+    for name in ("user", "identifier", "outcome"):
+        assert {row[name] for row in rows} == {getattr(query, name)} or getattr(query, name) is None
 
 
 HOLDS: dict[type[Any], Callable[[Any, Rows, Facts], None]] = {
