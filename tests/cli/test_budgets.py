@@ -22,6 +22,7 @@ from byline.budgets.counters import CounterState
 from byline.budgets.periods import window_at
 from byline.cli.app import app
 from byline.settings import load
+from byline.usage.journal import entries
 from byline.usage.record import UsageRecord
 
 run = CliRunner()
@@ -220,6 +221,22 @@ def test_status_without_a_worker_is_what_the_ledger_has_and_counts_no_refusals()
     (ada,) = objects("status")
     assert (ada["used"], ada["reserved"], ada["utilization"]) == ("2.5", "0", 0.25)
     assert (ada["refused"], ada["would_have_refused"]) == (None, None)
+
+
+def test_status_without_a_worker_prices_what_the_journal_holds_by_the_price_list() -> None:
+    answer("set", "--user", "ada", "--usd-per-month", "10")
+    data_dir = open_data_dir(load(None, {}))
+    data_dir.journal.mkdir()
+    record = UsageRecord(
+        request_id="r1", exchange_id="x1", started_at=datetime.now(UTC), provider="anthropic", api="messages",
+        outcome="ok", user="ada", model_requested="claude-sonnet-4-5", model_reported="claude-sonnet-4-5",
+        usage_complete=True, input_tokens=1000, input_uncached_tokens=1000, output_tokens=100,
+    )  # fmt: skip
+    line = bytearray()
+    entries.encode(line, entries.END, record)
+    (data_dir.journal / "worker0-00000001.ndjson").write_bytes(line)
+    (ada,) = objects("status")
+    assert ada["used"] == "0.0045"  # $3 and $15 per million tokens
 
 
 def test_status_says_when_the_counter_store_cannot_be_asked(directory: Path) -> None:

@@ -18,6 +18,7 @@ from byline.budgets.counters import CounterState, CountersUnavailable
 from byline.budgets.limits import Budget
 from byline.budgets.periods import window_at
 from byline.settings import Settings, SettingsError
+from byline.usage.record import UsageRecord
 
 FRESH_S = 5.0
 
@@ -131,9 +132,15 @@ async def _shared_states(settings: Settings) -> list[CounterState]:
 
 
 def _from_ledger(settings: Settings, budgets: list[Budget], now: float) -> Iterator[CounterState]:
-    ledger = open_ledger(settings)
+    ledger, prices = open_ledger(settings), BudgetPrices(settings)
+
+    def price(record: UsageRecord) -> int | None:
+        """Only rows that the ledger doesn't have yet need it."""
+        if not prices.is_loaded:
+            prices.load()
+        return prices.cost_of(record)
+
     try:
-        price = BudgetPrices(settings).cost_of
         seeds = read_seeds(BudgetBook(budgets), ledger, open_data_dir(settings).journal, now, price)
     finally:
         ledger.close()
