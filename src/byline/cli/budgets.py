@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -12,6 +12,19 @@ import typer
 
 from byline.assembly.budget_rules import from_stored, require_store, to_stored, written_budgets
 from byline.budgets.limits import KINDS, MODES, Budget, ScopeKind, checked, micros, usd
+from byline.cli.budget_options import (
+    AllOption,
+    JobOption,
+    KeyOption,
+    ModelOption,
+    ModeOption,
+    TeamOption,
+    UsdOption,
+    UserOption,
+    chosen_scope,
+    parse_dollars,
+    parse_names,
+)
 from byline.cli.control import control_database, time_of
 from byline.cli.output import CommandError, ConfigOption, Format, FormatOption, note, write
 from byline.control.budgets import list_budgets, put_budget, remove_budgets
@@ -27,45 +40,6 @@ STATUS_COLUMNS: Final = (
 )  # fmt: skip
 
 _NONE: Final = "There are no budgets. Set one: byline budgets set --user '*' --usd-per-day 20"
-
-UserOption = Annotated[
-    str | None,
-    typer.Option("--user", metavar="USER", help="Whose: a user; `*` is each user.", show_default=False),
-]
-JobOption = Annotated[
-    str | None,
-    typer.Option("--job", metavar="JOB", help="Instead a job, or each job of a pattern.", show_default=False),
-]
-TeamOption = Annotated[
-    str | None, typer.Option("--team", metavar="TEAM", help="Instead a team.", show_default=False)
-]
-KeyOption = Annotated[
-    str | None, typer.Option("--key", metavar="KEY_ID", help="Instead a Byline key.", show_default=False)
-]
-ModelOption = Annotated[
-    str | None,
-    typer.Option(
-        "--model",
-        metavar="MODEL",
-        help="Instead a model, or all models of a pattern together.",
-        show_default=False,
-    ),
-]
-AllOption = Annotated[bool, typer.Option("--all", help="Instead everything that is sent, together.")]
-ModeOption = Annotated[
-    str,
-    typer.Option(
-        "--mode",
-        metavar="hard|soft|shadow",
-        help="Refuse, only warn, or only count what would have been refused.",
-    ),
-]
-UsdOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="DOLLARS", help="Money per clock window, UTC; weeks begin on Monday.", show_default=False
-    ),
-]
 
 budgets = typer.Typer(help="Limits of users, jobs, teams, keys and models.", no_args_is_help=True)
 
@@ -116,12 +90,12 @@ def set_(
     format: FormatOption = Format.table,  # noqa: A002 - the option's name
 ) -> None:
     """Set one or more limits of one scope. Servers take them up within a second, use so far included."""
-    scope, name = _scope(user, job, team, key, model, everybody)
+    scope, name = chosen_scope(user, job, team, key, model, everybody)
     given: dict[str, Any] = {
-        "usd_per_hour": _dollars(usd_per_hour), "usd_per_day": _dollars(usd_per_day),
-        "usd_per_week": _dollars(usd_per_week), "usd_per_month": _dollars(usd_per_month),
+        "usd_per_hour": parse_dollars(usd_per_hour), "usd_per_day": parse_dollars(usd_per_day),
+        "usd_per_week": parse_dollars(usd_per_week), "usd_per_month": parse_dollars(usd_per_month),
         "requests_per_minute": requests_per_minute, "tokens_per_minute": tokens_per_minute,
-        "concurrency": concurrency, "models": _names(models),
+        "concurrency": concurrency, "models": parse_names(models),
     }  # fmt: skip
     new = [
         _budget(scope, name, kind, value, mode, contact) for kind, value in given.items() if value is not None
@@ -165,7 +139,7 @@ def remove(
     format: FormatOption = Format.table,  # noqa: A002 - the option's name
 ) -> None:
     """Remove limits that were set here. One of the settings file then holds again."""
-    scope, name = _scope(user, job, team, key, model, everybody)
+    scope, name = chosen_scope(user, job, team, key, model, everybody)
     kind = None if limit is None else limit.replace("-", "_")
     if kind is not None and kind not in KINDS:
         raise typer.BadParameter(f"{limit!r} is no limit: choose among {', '.join(KINDS)}")
@@ -231,20 +205,6 @@ def _written(settings: Settings) -> list[Budget]:
     return written_budgets(settings)
 
 
-def _scope(
-    user: str | None, job: str | None, team: str | None, key: str | None, model: str | None, everybody: bool
-) -> tuple[ScopeKind, str]:
-    named: list[tuple[ScopeKind, str | None]] = [
-        ("user", user), ("job", job), ("team", team), ("key", key), ("model", model)
-    ]  # fmt: skip
-    given: list[tuple[ScopeKind, str]] = [(scope, name) for scope, name in named if name]
-    if everybody:
-        given.append(("all", ""))
-    if len(given) != 1:
-        raise typer.BadParameter("give exactly one of --user, --job, --team, --key, --model and --all")
-    return given[0]
-
-
 def _budget(scope: ScopeKind, name: str, kind: str, value: Any, mode: str, contact: str | None) -> Budget:
     if mode not in MODES:
         raise typer.BadParameter(f"{mode!r} is no mode: choose among {', '.join(MODES)}", param_hint="--mode")
@@ -264,22 +224,6 @@ def _budget(scope: ScopeKind, name: str, kind: str, value: Any, mode: str, conta
         )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-
-
-def _dollars(text: str | None) -> Decimal | None:
-    if text is None:
-        return None
-    try:
-        amount = Decimal(text.removeprefix("$"))
-    except InvalidOperation:
-        amount = Decimal(-1)
-    if not amount.is_finite() or amount < 0:
-        raise typer.BadParameter(f"{text!r} is not an amount in dollars, such as 5 or 2.50")
-    return amount
-
-
-def _names(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _option(kind: str) -> str:
