@@ -72,6 +72,15 @@ def test_sums_of_nothing_reported_are_null(ledger: Ledger, record: Make) -> None
     assert [row[:1] + row[3:5] for row in by(ledger, "user")] == [("a", None, 0), ("b", None, None)]
 
 
+def test_a_count_of_nothing_is_zero_also_where_daily_sums_are_added(ledger: Ledger, record: Make) -> None:
+    nothing = [(0, 0, None, None, None, None, None)]
+    assert by(ledger) == nothing
+    ledger.insert_usage([record(user="ann", started_at=BEGINNING)])
+    ledger.retire(NOON - timedelta(days=1))
+    assert by(ledger, where={"user": "ann"})[0][0] == 1
+    assert by(ledger, where={"user": "bob"}) == nothing
+
+
 def test_cost_on_the_clients_own_credential_is_no_spend_unless_asked_for(
     ledger: Ledger, record: Make
 ) -> None:

@@ -190,3 +190,23 @@ def test_readers_are_answered_while_a_checkpoint_is_written(
     # One more may have waited for the end of the checkpoint; all of them, if it kept readers out.
     assert len(answers) > 2
     assert set(answers) == {2000}
+
+
+def test_a_ledger_that_is_up_to_date_is_opened_without_writing_to_it(options: DuckDBOptions) -> None:
+    DuckDBLedger(options).close()
+    before = options.path.read_bytes()
+    DuckDBLedger(options).close()
+    assert options.path.read_bytes() == before
+
+
+@pytest.mark.parametrize("spoilt", ["SELECT request_id FROM store.api_usage", "SELECT 1 AS one"])
+def test_a_view_with_other_columns_than_its_table_is_made_anew(options: DuckDBOptions, spoilt: str) -> None:
+    DuckDBLedger(options).close()
+    with duckdb.connect(str(options.path)) as raw:
+        raw.execute(f"CREATE OR REPLACE VIEW main.api_usage AS {spoilt}")
+        raw.execute("DROP VIEW main.api_events")
+    ledger = DuckDBLedger(options)
+    ledger.insert_usage(batch("a", 3))
+    assert len(ledger.requests(RequestsQuery(since=NOON)).rows) == 3
+    assert ledger.sql("SELECT count(*) FROM api_events", SqlLimits()).rows == [(0,)]
+    ledger.close()
