@@ -127,6 +127,14 @@ def test_malformed_chunks_are_no_part_of_an_answer(bad: bytes) -> None:
         assert problem or not heard.ended
 
 
+@pytest.mark.parametrize("total", [3, 5, 21, 262, 4103, 65_544])
+@pytest.mark.parametrize("begin", [b"-", b"\0"])
+def test_no_read_of_a_length_that_no_chunk_has_passes_for_one(total: int, begin: bytes) -> None:
+    bad = begin + b"x" * (total - 2 - len(begin)) + b"\r\n"
+    heard, _, problem = hear([CHUNKED + chunk(b"one"), bad, b"0\r\n\r\n"])
+    assert (heard.body, problem) == (b"one", "malformed chunks")
+
+
 @pytest.mark.parametrize(("after", "clean"), [(b"", True), (b"HTTP/1.1 200 OK\r\n", False), (b"x", False)])
 def test_bytes_beyond_a_sized_answer_leave_doubt(after: bytes, clean: bool) -> None:
     data = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody" + after

@@ -162,13 +162,13 @@ _openings: dict[int, bytes] = {}
 def _opening_of(total: int) -> bytes:
     """The size line of a chunk that has `total` bytes with its framing, in its shortest spelling.
 
-    Where there is no such chunk, a line that none has.
+    Where there is no such chunk, more bytes than came: nothing begins with them.
     """
     digits = 1
     while len(b"%x" % max(total - 4 - digits, 0)) > digits:
         digits += 1
     size = total - 4 - digits
-    opening = b"%x\r\n" % size if size > 0 and len(b"%x" % size) == digits else b"-"
+    opening = b"%x\r\n" % size if size > 0 and len(b"%x" % size) == digits else bytes(total + 1)
     if total <= MAX_KNOWN_CHUNK_BYTES:
         _openings[total] = opening
     return opening
