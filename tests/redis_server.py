@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import socket
 import subprocess
 import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 SERVER = shutil.which("redis-server") or shutil.which("valkey-server")
+
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @dataclass
@@ -44,3 +49,26 @@ def start_redis(directory: Path, *options: str, port: int = 0) -> RedisServer:
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.01)
+
+
+@asynccontextmanager
+async def stand_in(talk: Talk) -> AsyncIterator[str]:
+    """A server that answers as `talk` says; gives its URL."""
+
+    closed: list[asyncio.Event] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        done = asyncio.Event()
+        closed.append(done)
+        with suppress(ConnectionError):
+            await talk(reader, writer)
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+        done.set()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+        for each in closed:
+            await each.wait()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 import trustme
-from tests.redis_server import RedisServer, start_redis
+from tests.redis_server import RedisServer, stand_in, start_redis
 
 from byline.budgets.counters import CountersUnavailable
 from byline.budgets.redis_address import parse_address
@@ -19,7 +19,6 @@ from byline.budgets.redis_link import MOST_TOLD_AT_ONCE, RedisLink
 
 ECHO = Script("return cjson.decode(ARGV[1])")
 PUSH = Script("for _, each in ipairs(cjson.decode(ARGV[1])) do redis.call('RPUSH', 'told', each) end")
-Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
@@ -29,29 +28,6 @@ async def link_to(url: str, timeout_s: float = 5.0) -> AsyncIterator[RedisLink]:
         yield link
     finally:
         await link.close()
-
-
-@asynccontextmanager
-async def stand_in(talk: Talk) -> AsyncIterator[str]:
-    """A server that answers as `talk` says; gives its URL."""
-
-    closed: list[asyncio.Event] = []
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        done = asyncio.Event()
-        closed.append(done)
-        with suppress(ConnectionError):
-            await talk(reader, writer)
-        writer.close()
-        with suppress(ConnectionError):
-            await writer.wait_closed()
-        done.set()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
-        for each in closed:
-            await each.wait()
 
 
 def test_all_that_is_asked_at_once_is_answered_each_with_its_own(redis_server: RedisServer) -> None:
@@ -131,12 +107,12 @@ def test_a_server_that_hangs_is_given_up_in_time_and_reached_anew(redis_server: 
             await reader.read()
 
         async with stand_in(hang) as url, link_to(url, timeout_s=0.05) as link:
-            untold: list[bool] = []
+            untold: list[BaseException | None] = []
             link.tell(ECHO, [1], untold.append)
             for _ in range(2):
                 with pytest.raises(CountersUnavailable, match="TimeoutError"):
                     await link.ask(ECHO, [1])
-            assert untold == [False]
+            assert [type(error) for error in untold] == [TimeoutError]
             assert met == 2
 
     asyncio.run(scenario())
@@ -148,9 +124,9 @@ def test_a_call_lost_on_the_way_is_said_to_be_so() -> None:
             await reader.read(1)
 
         async with stand_in(hang_up) as url, link_to(url) as link:
-            lost: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+            lost: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
             link.tell(ECHO, [1], lost.set_result)
-            assert await lost
+            assert isinstance(await lost, ConnectionError)
             with pytest.raises(CountersUnavailable, match="ConnectionResetError"):
                 await link.ask(ECHO, [1])
 
@@ -167,6 +143,60 @@ def test_something_else_that_listens_there_is_no_counter_store() -> None:
         async with stand_in(web) as url, link_to(url) as link:
             with pytest.raises(CountersUnavailable):
                 await link.ask(ECHO, [1])
+
+    asyncio.run(scenario())
+
+
+def test_an_answer_that_is_no_text_is_no_answer() -> None:
+    async def scenario() -> None:
+        async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(1)
+            writer.write(b"+\xff\xfe\r\n")
+            await reader.read()
+
+        async with stand_in(babble) as url, link_to(url) as link:
+            with pytest.raises(CountersUnavailable, match="ConnectionResetError"):
+                await link.ask(ECHO, [1])
+
+    asyncio.run(scenario())
+
+
+def test_an_answer_that_nobody_asked_for_ends_the_connection() -> None:
+    async def scenario() -> None:
+        async def chatter(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while await reader.read(65536):
+                writer.write(b":1\r\n:2\r\n")
+                await writer.drain()
+
+        async with stand_in(chatter) as url, link_to(url) as link:
+            assert await link.ask(ECHO, ["first"]) == 1
+            connection = link._connection
+            assert connection is not None
+            assert not connection.is_open
+            assert await link.ask(ECHO, ["second"]) == 1
+
+    asyncio.run(scenario())
+
+
+def test_a_server_that_hangs_up_at_once_is_not_stormed_with_connections() -> None:
+    async def scenario() -> None:
+        met = 0
+
+        async def refuse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal met
+            met += 1
+            writer.write(b"-ERR max number of clients reached\r\n")
+
+        async with stand_in(refuse) as url:
+            link = RedisLink(parse_address(url), 5.0)
+            opened = asyncio.ensure_future(link._reach())
+            untold: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
+            link.tell(ECHO, [1], untold.set_result)
+            with suppress(ConnectionError):
+                await opened
+            await untold
+            await link.close()
+            assert met <= 2
 
     asyncio.run(scenario())
 

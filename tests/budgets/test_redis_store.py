@@ -7,20 +7,36 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from tests.redis_server import RedisServer, start_redis
+from tests.redis_server import RedisServer, stand_in, start_redis
 
 from byline.budgets.counters import CountersUnavailable, Reserved
 from byline.budgets.limits import Period
 from byline.budgets.periods import window_at
+from byline.budgets.redis_address import parse_address
+from byline.budgets.redis_link import RedisLink
 from byline.budgets.redis_scripts import SETTLE, TIDY
 from byline.budgets.redis_store import RedisCounters
 
 NOW = time.time()
 FAR = 4_000_000_000.0
 TODAY = window_at("day", NOW).name
+
+
+ODD_ANSWERS = (
+    b"+OK",
+    b":5",
+    b"$-1",
+    b"*0",
+    b"*1\r\n:0",
+    b"*2\r\n+a\r\n+b",
+    b"*2\r\n:1\r\n:0",
+    b"*3\r\n:9\r\n:1\r\n:1",
+)
+"""What RESERVE never returns, such as the answer to another script."""
 
 
 class Limit(NamedTuple):
@@ -251,5 +267,67 @@ def test_sums_of_sixteen_digits_are_exact(redis_server: RedisServer) -> None:
             settle(store, "r1", holds, [huge - 3, huge - 4])
             await store.states()
             assert await kept(store) == {"usd:user:ada": (huge - 3, 1), "rpm:user:ada": (huge - 4, 0)}
+
+    asyncio.run(scenario())
+
+
+def test_an_enormous_amount_is_given_up_like_any_other(redis_server: RedisServer) -> None:
+    async def scenario() -> None:
+        async with stores(redis_server, 1, lease_s=0.2) as (store,):
+            enormous = 7 * 10**17
+            tokens = (Limit("tpm:user:ada", "minute", 10, False), enormous)
+            await reserve(store, "r1", [tokens, money(enormous, 10, hard=False)])
+            assert await kept(store) == {"tpm:user:ada": (enormous, 0), "usd:user:ada": (0, enormous)}
+            await asyncio.sleep(0.25)
+            assert (await reserve(store, "r2", [at_once(1)])).refused is None
+            assert await kept(store) == {"tpm:user:ada": (0, 0), "concurrency:user:ada": (0, 1)}
+
+    asyncio.run(scenario())
+
+
+def test_a_reservation_asked_for_again_does_not_count_itself(redis_server: RedisServer) -> None:
+    async def scenario() -> None:
+        async with stores(redis_server) as (store,):
+            holds = [money(60, 100), per_minute(20, 100), at_once(1)]
+            await reserve(store, "r1", holds)
+            again = await reserve(store, "r1", holds)
+            assert (again.refused, list(again.used_before)) == (None, [0, 0, 0])
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("answer", ODD_ANSWERS)
+def test_an_answer_to_something_else_is_no_reservation(answer: bytes) -> None:
+    async def scenario() -> None:
+        async def odd(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while await reader.read(65536):
+                writer.write(answer + b"\r\n")
+                await writer.drain()
+
+        async with stand_in(odd) as url:
+            store = RedisCounters(url, timeout_s=5.0)
+            with pytest.raises(CountersUnavailable, match="something else"):
+                await reserve(store, "r1", [money(60, 100)])
+            assert not store._link._connection.is_open  # pyright: ignore[reportOptionalMemberAccess]
+            await store.close()
+
+    asyncio.run(scenario())
+
+
+def test_use_that_could_not_be_sent_counts_after_the_lease_has_ended(
+    tmp_path: Path, redis_server: RedisServer
+) -> None:
+    async def scenario() -> None:
+        async with stores(redis_server, 1, lease_s=0.3) as (store,):
+            await reserve(store, "r1", [money(60, 100)])
+            there, store._link = store._link, RedisLink(parse_address(f"unix://{tmp_path}/none"), 5.0)
+            settle(store, "r1", [money(60, 100)], [25])
+            await store._link.close()
+            store._link = there
+            await asyncio.sleep(0.35)
+            store._unsettled = [each._replace(give_up_at=float("inf")) for each in store._unsettled]
+            store.renew()
+            await store.states()
+            assert await kept(store) == {"usd:user:ada": (25, 0)}
 
     asyncio.run(scenario())

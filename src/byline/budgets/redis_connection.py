@@ -16,6 +16,10 @@ from byline.budgets.redis_address import RedisAddress
 from byline.budgets.redis_commands import packed
 
 _INCOMPLETE: Final = object()
+_REFUSED_UNREAD: Final = frozenset(
+    {"LOADING", "READONLY", "MASTERDOWN", "MISCONF", "BUSY", "NOAUTH", "NOPERM"}
+)
+"""Codes of a server that looks at no script now, or not for us."""
 
 
 class CommandRefused(Exception):
@@ -25,6 +29,11 @@ class CommandRefused(Exception):
     def is_unknown_script(self) -> bool:
         """It was restarted, or its scripts were flushed."""
         return str(self) == "NOSCRIPT"
+
+    @property
+    def may_have_run(self) -> bool:
+        """Whether the command came so far as to change something before it failed."""
+        return str(self) not in _REFUSED_UNREAD
 
 
 class _Garbled(Exception):
@@ -91,14 +100,15 @@ class RedisConnection(asyncio.Protocol):
         try:
             while (found := self._reader.gets()) is not _INCOMPLETE:
                 self._answer(found)
-        except _Garbled:
+        except (_Garbled, UnicodeDecodeError):
             self.close(ConnectionResetError())
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.close(exc)
 
     def _answer(self, found: Any) -> None:
-        if not self._unanswered:  # such as the error a server sends before it hangs up
+        if not self._unanswered:  # out of step, or the error that a server sends before it hangs up
+            self.close()
             return
         reply = self._unanswered.popleft().reply
         if reply.done():

@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 MOST_TOLD_AT_ONCE = 64
 
 Arguments = Sequence[str | int]
-NotTold = Callable[[bool], None]
-"""Called with whether the connection was lost on the way, so that the script may have run or not."""
+NotTold = Callable[[BaseException | None], None]
+"""Called with what came instead of an answer; None where the script was never sent."""
 
 
 class _Told(NamedTuple):
@@ -67,6 +67,12 @@ class RedisLink:
             return await (await self._reach()).send(packed(*parts))
         except (CommandRefused, OSError) as error:
             raise self._failed(error) from None
+
+    def mistrust(self) -> CountersUnavailable:
+        """For answers that can't be to what was asked: those that follow on that connection might not be either."""
+        if self._connection is not None:
+            self._connection.close()
+        return self._failed(CommandRefused("an answer to something else"))
 
     async def close(self) -> None:
         """Sends what waits to be sent, then hangs up."""
@@ -112,13 +118,19 @@ class RedisLink:
         error = task.exception()
         if error is None:
             self._connection = task.result()
-            self._tell_more()
-            return
+            if self._connection.is_open:
+                self._tell_more()
+                return
+            error = ConnectionResetError()  # closed as soon as opened, and so would be the next
         self._failed(error)
+        self._tell_no_more()
+
+    def _tell_no_more(self) -> None:
+        """Nobody listens. What waited is not heaped up here."""
         waiting, self._to_tell = self._to_tell, deque()
         for told in waiting:
             if told.not_told is not None:
-                told.not_told(False)
+                told.not_told(None)
 
     def _tell_more(self) -> None:
         connection = self._connection
@@ -142,8 +154,10 @@ class RedisLink:
             self._to_tell.appendleft(told._replace(whole=True))
         else:
             self._failed(error)
+            if isinstance(error, TimeoutError):
+                self._tell_no_more()
             if told.not_told is not None:
-                told.not_told(isinstance(error, ConnectionError))
+                told.not_told(error)
         self._tell_more()
 
     def _answered(self) -> None:

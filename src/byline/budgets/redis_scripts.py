@@ -2,7 +2,8 @@
 
 Their arguments are one JSON array, which costs a client far less to send than many arguments do. A request
 waits while RESERVE runs, and others while SETTLE does, so both read and write each hash in one call. Redis
-writes Lua's numbers with seventeen digits, so whole ones arrive exact.
+writes Lua's numbers with seventeen digits, so whole ones arrive exact; larger ones as 1e+17, which HINCRBY
+would refuse to read, and a lease that can't be given up would fail every script from then on.
 Keys, all in one hash slot by the braces in the prefix:
 
 - `P:c:<counter>:<window>`  hash `used`, `held`: a calendar window's sum, or what is under way
@@ -28,9 +29,9 @@ local second = tonumber(time[1])
 local now_ms = second * 1000 + math.floor(tonumber(time[2]) / 1000)
 
 local function correct_minute(key, at, amount)
-  if amount ~= 0 and call('HEXISTS', key, at) == 1 then
-    call('HINCRBY', key, at, amount)
-    call('HINCRBY', key, 'total', amount)
+  local found = call('HMGET', key, at, 'total')
+  if amount ~= 0 and found[1] then
+    call('HSET', key, at, tonumber(found[1]) + amount, 'total', tonumber(found[2] or '0') + amount)
   end
 end
 
@@ -122,7 +123,7 @@ for i = 1, n do
   keys[i] = minute and ('m:' .. counter) or ('c:' .. counter .. ':' .. A[a + 3])
   local key = P .. ':' .. keys[i]
   local used = minute and minute_sum(i, key) or calendar_sum(i, key)
-  sums[i] = used
+  sums[i] = repeated and used - amount or used
   if not repeated and limit >= 0 and used + amount > limit then
     return {i, used, minute and wait_for_room(key, used, amount, limit) or 0}
   end

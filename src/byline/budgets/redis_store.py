@@ -10,13 +10,13 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from byline.budgets import redis_scripts as scripts
 from byline.budgets.counters import CountedLimit, CounterState, Reserved
 from byline.budgets.periods import Calendar
 from byline.budgets.redis_address import parse_address
-from byline.budgets.redis_connection import require_client
+from byline.budgets.redis_connection import CommandRefused, require_client
 from byline.budgets.redis_link import RedisLink
 
 KEPT_AFTER_END_S = 3600
@@ -33,6 +33,8 @@ class _Settlement(NamedTuple):
     actual: Sequence[int]
     at: float
     give_up_at: float
+    may_have_run: bool = False
+    """Then a reservation that is gone was settled already; else it ended with its lease, and the use still counts."""
 
 
 class RedisCounters:
@@ -74,8 +76,11 @@ class RedisCounters:
             found = await self._link.ask(scripts.RESERVE, arguments)
         except asyncio.CancelledError:
             nothing = [0] * len(amounts)
-            self._settle(self._settlement(reservation, limits, amounts, nothing, now), repeated=True)
+            settlement = self._settlement(reservation, limits, amounts, nothing, now)
+            self._settle(settlement._replace(may_have_run=True))
             raise
+        if not _is_answer(found, len(amounts)):
+            raise self._link.mistrust()
         if found[0]:
             return Reserved(found[0] - 1, (found[1],), found[2] / 1000)
         self._active.add(reservation)
@@ -102,7 +107,7 @@ class RedisCounters:
         self._unsettled = []
         for settlement in waiting:
             if settlement.give_up_at > now:
-                self._settle(settlement, repeated=True)
+                self._settle(settlement)
 
     async def seed(self, sums: Iterable[tuple[str, str, int, float]]) -> None:
         """(counter, window, used, end of the window): only for sums that nobody counts yet."""
@@ -137,11 +142,11 @@ class RedisCounters:
     async def _calendar_state(self, key: str) -> CounterState:
         used, held = await self._link.command("HMGET", key, "used", "held")
         counter, _, window = key.removeprefix(f"{self._prefix}:c:").rpartition(":")
-        return CounterState(counter, window, int(used or 0), int(held or 0))
+        return CounterState(counter, window, _whole(used), _whole(held))
 
     async def _minute_state(self, key: str) -> CounterState:
         total: Any = await self._link.command("HGET", key, "total")
-        return CounterState(key.removeprefix(f"{self._prefix}:m:"), "", int(total or 0), 0)
+        return CounterState(key.removeprefix(f"{self._prefix}:m:"), "", _whole(total), 0)
 
     def _settlement(
         self,
@@ -153,17 +158,20 @@ class RedisCounters:
     ) -> _Settlement:
         return _Settlement(reservation, limits, amounts, actual, at, self._monotonic() + self._lease_s)
 
-    def _settle(self, settlement: _Settlement, *, repeated: bool = False) -> None:
-        limits = settlement.limits
-        flat: list[str | int] = [self._prefix, settlement.reservation, int(repeated), len(limits)]
+    def _settle(self, settlement: _Settlement) -> None:
+        limits, only_if_held = settlement.limits, int(settlement.may_have_run)
+        flat: list[str | int] = [self._prefix, settlement.reservation, only_if_held, len(limits)]
         for each, amount, used in zip(limits, settlement.amounts, settlement.actual, strict=True):
             window, forget_at_ms = self._window(each, settlement.at)
             flat += (each.counter, each.period or "", window, amount, used, forget_at_ms)
-        self._link.tell(scripts.SETTLE, flat, partial(self._not_settled, settlement, repeated))
+        self._link.tell(scripts.SETTLE, flat, partial(self._not_settled, settlement))
 
-    def _not_settled(self, settlement: _Settlement, repeated: bool, lost_on_the_way: bool) -> None:
-        if lost_on_the_way and not repeated:
-            self._settle(settlement, repeated=True)
+    def _not_settled(self, settlement: _Settlement, error: BaseException | None) -> None:
+        repeated = settlement.may_have_run
+        if error is not None and not (isinstance(error, CommandRefused) and not error.may_have_run):
+            settlement = settlement._replace(may_have_run=True)
+        if isinstance(error, ConnectionError) and not repeated:
+            self._settle(settlement)
         elif len(self._unsettled) < MAX_UNSETTLED:
             self._unsettled.append(settlement)
 
@@ -173,3 +181,20 @@ class RedisCounters:
             return "", 0
         window = self._calendar.window(each.period, at)
         return window.name, round((window.ends_at + KEPT_AFTER_END_S) * 1000)
+
+
+def _is_answer(found: Any, holds: int) -> bool:
+    """Whether this is what RESERVE returns."""
+    if (
+        type(found) is not list
+        or not found
+        or any(type(each) is not int for each in cast("list[Any]", found))
+    ):
+        return False
+    numbers = cast("list[int]", found)
+    return len(numbers) == (3 if numbers[0] else 1 + holds) and 0 <= numbers[0] <= holds
+
+
+def _whole(text: str | None) -> int:
+    """Of a sum as Lua writes it: 1e+17 where it is very large."""
+    return int(float(text)) if text and "e" in text else int(text or 0)
