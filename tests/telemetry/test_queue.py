@@ -178,7 +178,7 @@ def test_every_event_is_counted_once_when_close_returns_while_the_sink_hangs():
     gate.set()
     thread.join(20)
     assert not thread.is_alive()
-    assert queue.counters.dropped == {"shutdown": 8}
+    assert (queue.counters.delivered, queue.counters.dropped) == (3, {"shutdown": 8})
 
 
 def test_what_an_async_sink_returns_is_run_but_not_waited_for(queue):
@@ -199,6 +199,49 @@ def test_what_an_async_sink_returns_is_run_but_not_waited_for(queue):
     gate.set()
     assert done.wait(10)
     assert recorder.seen[1] == ("async first", {})
+
+
+def test_what_an_async_sink_returns_is_counted_once_when_it_is_known_what_became_of_it(queue):
+    gates = {name: threading.Event() for name in ("good", "bad", "stuck")}
+
+    class Slow(Recorder):
+        async def log_event_async(self, name, metadata):
+            await asyncio.get_running_loop().run_in_executor(None, gates[name].wait)
+            if name == "bad":
+                raise RuntimeError
+
+    queue.attach(Slow())
+    for name in gates:
+        queue.log_event_async(name, {})
+    assert queue.flush(10)
+    assert (queue.counters.delivered, queue.counters.dropped) == (0, {})
+    gates["good"].set()
+    gates["bad"].set()
+    while queue._coroutines._under_way > 1:
+        threading.Event().wait(0.001)
+    assert (queue.counters.delivered, queue.counters.dropped) == (1, {"sink_error": 1})
+    queue.close(0)
+    gates["stuck"].set()
+    while queue._coroutines._under_way:
+        threading.Event().wait(0.001)
+    assert (queue.counters.delivered, queue.counters.dropped) == (1, {"sink_error": 1, "shutdown": 1})
+
+
+@pytest.mark.parametrize("error", [SystemExit, asyncio.CancelledError, KeyboardInterrupt])
+def test_whatever_a_sink_raises_it_gets_the_next_event(queue, error):
+    class Quitter(Recorder):
+        def log_event(self, name, metadata):
+            if name == "first":
+                raise error
+            super().log_event(name, metadata)
+
+    quitter = Quitter()
+    queue.attach(quitter)
+    queue.log_event("first", {})
+    queue.log_event("second", {})
+    assert queue.flush(10)
+    assert quitter.seen == [("second", {})]
+    assert queue.counters.dropped == {"sink_error": 1}
 
 
 def test_log_event_async_may_be_awaited_or_not_with_or_without_a_loop(queue):

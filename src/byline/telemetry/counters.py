@@ -39,6 +39,7 @@ class Counters:
         self._lock = allocate_lock()
         self._dropped: dict[Reason, int] = {}
         self._delivered = 0
+        self._delivered_awaited = 0
 
     def drop(self, reason: Reason, count: int = 1) -> bool:
         """True if this is the first for its reason: worth a warning, the next ones are not."""
@@ -53,9 +54,13 @@ class Counters:
         """Called by one thread alone, the one that hands over: without a lock, as it counts each event."""
         self._delivered += count
 
+    def deliver_awaited(self) -> None:
+        """The same, for the one thread that runs what asynchronous sinks return."""
+        self._delivered_awaited += 1
+
     @property
     def delivered(self) -> int:
-        return self._delivered
+        return self._delivered + self._delivered_awaited
 
     @property
     def dropped(self) -> dict[Reason, int]:

@@ -163,14 +163,14 @@ class Delivery(Generic[T]):
             except Undeliverable as error:
                 self._lost(error.reason, len(batch), error)
                 return
-            except Exception as error:  # noqa: BLE001 - whatever a sink throws stays with its thread
+            except BaseException as error:  # noqa: BLE001 - whatever a sink throws, its thread goes on
                 if tries == self._options.max_tries or not self._pause(tries, error):
                     self._lost("delivery_failed", len(batch), error)
                     return
             else:
                 return
 
-    def _pause(self, tries: int, error: Exception) -> bool:
+    def _pause(self, tries: int, error: BaseException) -> bool:
         """Quadratic backoff, spread; False once the end is near."""
         asked = error.after_s if isinstance(error, TryAgain) else None
         pause_s = min(self._options.first_retry_s * tries**2, LONGEST_PAUSE_S) * (0.5 + self._jitter() / 2)
@@ -183,7 +183,7 @@ class Delivery(Generic[T]):
                 self._signal.clear()
         return True
 
-    def _lost(self, reason: Reason, count: int, error: Exception) -> None:
+    def _lost(self, reason: Reason, count: int, error: BaseException) -> None:
         if self._written_off:
             return
         if self.counters.drop(reason, count):

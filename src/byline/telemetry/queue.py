@@ -94,7 +94,8 @@ class EventQueue:
         self._coroutines = CoroutineRunner(self.counters)
         self._events: deque[_Logged] = deque()
         self._sink: Sink | EventSink | None = None
-        self._take: Callable[[_Logged], object]
+        self._take: Callable[[_Logged], bool]
+        """Hands one over; True where it is counted elsewhere, when it is known what became of it."""
         self._closed = False
         self._forget_threads()
         after_fork_in_child(self._after_fork)
@@ -186,7 +187,7 @@ class EventQueue:
 
     def _write_off(self) -> None:
         """What is left is counted here, not in threads that may go on a moment longer than anybody listens."""
-        lost = len(self._events) + self._in_hand
+        lost, self._in_hand = len(self._events) + self._in_hand, 0
         self._events.clear()
         self.counters.drop("shutdown", lost)
         self._coroutines.write_off()
@@ -258,23 +259,25 @@ class EventQueue:
                 return
             self._in_hand = 1
             try:
-                take(logged)
-            except Exception:  # noqa: BLE001 - a sink's errors are never the program's
-                if counters.drop("sink_error"):
+                is_counted_elsewhere = take(logged)
+            except BaseException:  # noqa: BLE001 - a sink's errors are never the program's, nor this thread's end
+                if counters.drop("sink_error", self._in_hand):
                     _log.warning("the telemetry sink failed; its events are dropped", exc_info=True)
             else:
-                counters.deliver()
+                if self._in_hand and not is_counted_elsewhere:  # else it was written off meanwhile
+                    counters.deliver()
             self._in_hand = 0
 
-    def _accept(self, sink: EventSink, logged: _Logged) -> None:
+    def _accept(self, sink: EventSink, logged: _Logged) -> bool:
         context = self.resolve(logged.context) if self.resolve is not None else None
         sink.accept(Event(logged.name, logged.values, logged.at, logged.is_async, context))
+        return False
 
-    def _call(self, sink: Sink, logged: _Logged) -> None:
+    def _call(self, sink: Sink, logged: _Logged) -> bool:
         if logged.is_async:
-            self._coroutines.run(sink.log_event_async(logged.name, logged.values))
-        else:
-            sink.log_event(logged.name, logged.values)
+            return self._coroutines.run(sink.log_event_async(logged.name, logged.values))
+        sink.log_event(logged.name, logged.values)
+        return False
 
     def _end(self, deadline: float) -> None:
         self._drain()
@@ -293,7 +296,7 @@ class EventQueue:
         self._signal: threading.Event
         self._stop_at: float | None = None
         self._in_hand = 0
-        """1 while a sink has an event that it has not taken yet."""
+        """1 while a sink has an event that it has not taken yet; 0 again once that is written off."""
         self._asleep = self._sink is not None
         """Whether the thread must be woken for the next event. False before a sink is there: nobody to wake."""
 
