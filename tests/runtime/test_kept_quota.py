@@ -7,6 +7,7 @@ import signal
 import threading
 import warnings
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -171,3 +172,29 @@ def test_a_forked_child_knows_what_its_parent_knew_and_asks_without_waiting_for_
     assert os.waitpid(child, 0)[1] == 0
     release.set()
     holder.join()
+
+
+def test_threads_read_one_after_the_other_for_a_listener_who_may_wait_for_any_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept = KeptQuota()
+    alone = list[bool]()
+    heard = list[object]()
+
+    def reading(*arguments: Any, **options: Any) -> QuotaSnapshot:
+        alone.append(not in_another_thread(lambda: kept._lock.acquire(blocking=False)))
+        return read_quota(*arguments, **options)
+
+    monkeypatch.setattr("byline.quota.runtime.read_quota", reading)
+    kept.on_change(lambda snapshot, _: heard.append((snapshot, in_another_thread(kept.snapshot))))
+    answer(kept, headers(five="0.10"), now=NOW)
+    assert alone == [True]
+    assert heard == [(kept.snapshot(), kept.snapshot())]
+
+
+def in_another_thread(ask: Callable[[], object]) -> object:
+    answers = list[object]()
+    thread = threading.Thread(target=lambda: answers.append(ask()), daemon=True)
+    thread.start()
+    thread.join(20)
+    return answers[0]

@@ -37,13 +37,33 @@ class QuotaRuntime:
         message: str | None = None,
     ) -> None:
         """What a client hook calls with each answer. `credential` tells several accounts apart."""
+        news = self.take(headers, now=now, status_code=status_code, credential=credential, message=message)
+        if news is not None:
+            self.tell(*news)
+
+    def take(
+        self,
+        headers: Mapping[str, str],
+        *,
+        now: float,
+        status_code: int = 200,
+        credential: str | None = None,
+        message: str | None = None,
+    ) -> tuple[QuotaSnapshot, Notice | None] | None:
+        """Half of `observe`, for one thread at a time: gives what is to be told, which may take as long as it will."""
         snapshot = read_quota(
             headers, status_code=status_code, now=now, credential=credential, message=message
         )
         before = self._latest.get(credential)
         changed = self._latest.observe(snapshot)
-        if changed is not None:
-            self._tell(changed, transition_notice(before, changed))
+        return None if changed is None else (changed, transition_notice(before, changed))
+
+    def tell(self, snapshot: QuotaSnapshot, transition: Notice | None) -> None:
+        for listener in list(self._listeners):
+            try:
+                listener(snapshot, transition)
+            except Exception:  # noqa: BLE001 - a listener's failure is not the program's
+                self.failed_listeners += 1
 
     def snapshot(self, credential: str | None = None) -> QuotaSnapshot | None:
         """The latest of `credential`; without one, of the credential that answered last."""
@@ -80,10 +100,3 @@ class QuotaRuntime:
                 self._listeners.remove(listener)
 
         return remove
-
-    def _tell(self, snapshot: QuotaSnapshot, transition: Notice | None) -> None:
-        for listener in list(self._listeners):
-            try:
-                listener(snapshot, transition)
-            except Exception:  # noqa: BLE001 - a listener's failure is not the program's
-                self.failed_listeners += 1

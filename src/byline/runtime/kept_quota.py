@@ -35,7 +35,10 @@ class KeptQuota:
     def keep(self, headers: Mapping[str, str], *, now: float, status_code: int, credential: str) -> None:
         if self._quota.has_listeners:
             self._catch_up()
-            self._quota.observe(headers, now=now, status_code=status_code, credential=credential)
+            with self._lock:
+                news = self._quota.take(headers, now=now, status_code=status_code, credential=credential)
+            if news is not None:
+                self._quota.tell(*news)
             return
         self._unread.append((headers, now, status_code, credential))
         if len(self._unread) >= MOST_UNREAD:
@@ -52,9 +55,16 @@ class KeptQuota:
         return self._quota.on_change(listener)
 
     def _catch_up(self) -> None:
+        """Listeners are told when the lock is free again: they may wait for threads that wait for it."""
+        take = self._quota.take
         with self._lock:
-            for headers, at, status, credential in _latest_of_each_kind(self._unread):
-                self._quota.observe(headers, now=at, status_code=status, credential=credential)
+            found = [
+                take(headers, now=at, status_code=status, credential=credential)
+                for headers, at, status, credential in _latest_of_each_kind(self._unread)
+            ]
+        for news in found:
+            if news is not None:
+                self._quota.tell(*news)
 
     def _renew_lock(self) -> None:
         """Re-entrant: a signal handler may ask while an answer is read."""
