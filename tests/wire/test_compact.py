@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from byline.wire.compact import MAX_MEMBERS, CompactReader
+from byline.wire.compact import MAX_FRAME_BYTES, MAX_MEMBERS, CompactReader
 from byline.wire.json_members import JsonError, read_object
 
 NAMES = st.sampled_from(["a", "model", "metadata", "é", 'q"', "\\", "\u0001", "tab\t", "\U0001f600", ""])
@@ -81,3 +82,18 @@ def test_objects_of_many_members_are_left_to_the_thorough_reader() -> None:
     assert CompactReader(()).read(msgspec.json.encode(many)) is None
     many.popitem()
     assert CompactReader(()).read(msgspec.json.encode(many)) is not None
+
+
+def test_what_is_kept_of_names_is_bounded() -> None:
+    reader = CompactReader({"model"})
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(100):
+            assert reader.read(b'{"%d%b":1}' % (number, b"x" * 100_000)) is None
+        assert tracemalloc.get_traced_memory()[0] - before < 100_000
+    finally:
+        tracemalloc.stop()
+    longest = b"x" * (MAX_FRAME_BYTES - len(b'{"":}'))
+    assert reader.read(b'{"%b":1}' % longest) is not None
+    assert reader.read(b'{"%bx":1}' % longest) is None

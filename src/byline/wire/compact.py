@@ -13,6 +13,8 @@ from collections.abc import Collection
 import msgspec
 
 MAX_MEMBERS = 64
+MAX_FRAME_BYTES = 4096
+"""Of the names with what is around them: those of each shape are kept."""
 MAX_SHAPES = 1024
 
 Members = dict[str, msgspec.Raw]
@@ -91,5 +93,8 @@ class CompactReader:
         if len(self._shapes) >= MAX_SHAPES:
             self._shapes.clear()
         names = tuple(values)
-        shape = self._shapes[names] = Shape(names, self._watched)
+        shape = Shape(names, self._watched)
+        if shape.frame_bytes > MAX_FRAME_BYTES:
+            return None
+        self._shapes[names] = shape
         return shape
