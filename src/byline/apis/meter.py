@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from byline.apis.api import Buffer, Meter, Reading
-from byline.wire.sse import MAX_EVENT_BYTES, SseFramer, parse_event, with_lf
+from byline.wire.sse import BLANK_LINES, MAX_EVENT_BYTES, SseFramer, parse_event, with_lf
 
 _EVENT_OPENINGS = (b"d", b"e", b":")
 MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -74,7 +74,8 @@ class AnswerMeter:
             data = bytes(data)
         framer = self._framer
         if framer is not None:
-            events = framer.feed(data)
+            # Paced streams bring one whole event a read: that is told here, without a call.
+            events = data if framer.is_between and data.endswith(BLANK_LINES) else framer.feed(data)
             if events and self._reader.wants(events):
                 self._read(events)
         elif self._body:

@@ -177,8 +177,9 @@ class Attempt:
         if self._over:
             return
         exchange, connection = self._exchange, self._connection
-        if exchange.reply is not None:
-            exchange.reply.flush()
+        reply = exchange.reply
+        if reply is not None and reply.pieces:
+            reply.flush()
         if connection is not None and self._began:
             self._busy_s += exchange.clock.monotonic() - connection.read_began_at
 

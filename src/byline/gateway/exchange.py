@@ -33,6 +33,9 @@ class Reply(Protocol):
     relays_chunks: bool
     """The answer goes out in chunks, so that a chunk as it came is as good as ours."""
 
+    pieces: list[bytes]
+    """Written, and not yet flushed."""
+
     def start(self, status: int, reason: bytes, lines: list[bytes], length: int | None) -> None:
         """`lines` are taken over. `length` None: the body is sent chunked, or until close to an HTTP/1.0 client."""
         ...

@@ -6,7 +6,7 @@ costs a few scans of its bytes. Never changes what a client receives: this is a 
 
 from __future__ import annotations
 
-_BLANK_LINES = (b"\n\n", b"\r\n\r\n")
+BLANK_LINES = (b"\n\n", b"\r\n\r\n")
 MAX_EVENT_BYTES = 32 * 1024 * 1024
 """Closing events repeat the whole answer, and an answer may hold several images."""
 
@@ -14,11 +14,13 @@ MAX_EVENT_BYTES = 32 * 1024 * 1024
 class SseFramer:
     """Collects bytes into whole events, separated by blank lines."""
 
-    __slots__ = ("_limit", "_rest", "_skip_lf", "_skipping", "dropped")
+    __slots__ = ("_limit", "_rest", "_skip_lf", "_skipping", "dropped", "is_between")
 
     def __init__(self, limit: int = MAX_EVENT_BYTES) -> None:
         self.dropped = 0
         """Events over the limit, not kept."""
+        self.is_between = True
+        """All that came were whole events: what ends in a blank line now is whole as well."""
         self._limit = limit
         self._rest = bytearray()
         self._skipping = False
@@ -29,10 +31,11 @@ class SseFramer:
 
         Line ends may be CRLF or CR still: `parse_event` takes what `with_lf` returns.
         """
-        # Paced streams bring one whole event a read: pass it on without a copy.
-        if not self._rest and not self._skip_lf and data.endswith(_BLANK_LINES):
+        if self.is_between and data.endswith(BLANK_LINES):
             return data
-        return self._collect(self._with_lf(data))
+        events = self._collect(self._with_lf(data))
+        self.is_between = not (self._rest or self._skip_lf)
+        return events
 
     def finish(self) -> bytes:
         """An event that the end of the body cut off before its blank line."""

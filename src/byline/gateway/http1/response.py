@@ -14,7 +14,7 @@ from byline.gateway.http1.response_head import AnswerFramingError, ResponseHead
 
 MAX_HEAD_BYTES = 262_144
 MAX_INTERIM = 64
-MAX_KNOWN_CHUNK_BYTES = 65_536
+MAX_KNOWN_CHUNK_BYTES = 16_384
 _BODYLESS = frozenset({204, 304})
 _LAST_CHUNK = b"0\r\n\r\n"
 _CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
