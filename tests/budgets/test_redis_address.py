@@ -22,8 +22,8 @@ def test_what_is_left_out_is_redis_own_default() -> None:
 
 
 def test_a_unix_socket_takes_its_database_from_the_options() -> None:
-    address = parse_address("unix:///run/redis%20one.sock?db=2")
-    assert (address.path, address.database) == ("/run/redis one.sock", 2)
+    address = parse_address("unix:///run/redis@the%20one.sock?db=2")
+    assert (address.path, address.database) == ("/run/redis@the one.sock", 2)
 
 
 @pytest.mark.parametrize("scheme", ["rediss", "valkeys"])
@@ -56,6 +56,13 @@ def test_tls_takes_an_authority_and_a_certificate_of_its_own(tmp_path) -> None:
         ("redis://ada:secret@host/main", "'main' is no database"),
         ("redis://ada:secret@host/0?ssl_cert_reqs=none", "unknown option 'ssl_cert_reqs'"),
         ("rediss://ada:secret@host/0?max_connections=4", "unknown option 'max_connections'"),
+        ("redis://:12/secret@host/0", "an @ behind the host's name: in passwords, / "),
+        ("redis://:12?secret=1@host/0", "an @ behind the host's name"),
+        ("redis://:12#secret@host/0", "an @ behind the host's name"),
+        ("redis://:of[secret]s@host/0", "it can't be read: in passwords"),
+        ("rediss://ada:secret@host/0?ssl_ca_certs=/no/ca.pem", "can be read from /no/ca.pem: No such file"),
+        ("rediss://ada:secret@host/0?ssl_ca_certs=/dev/null", "can be read from /dev/null: "),
+        ("rediss://ada:secret@host/0?ssl_certfile=/no/own.pem", "can be read from /no/own.pem"),
     ],
 )
 def test_a_url_that_cannot_be_meant_is_refused_without_its_password(url: str, says: str) -> None:

@@ -118,6 +118,21 @@ def test_a_limit_of_the_settings_file_holds_until_one_is_set_and_again_after(dir
     assert [row["source"] for row in objects("list")] == ["settings"]
 
 
+def test_a_section_of_the_settings_file_without_any_limit_is_an_error(directory: Path) -> None:
+    (directory / "byline.toml").write_text('[budgets.each]\nuser = "*"\n')
+    said = invoke("list")
+    assert said.exit_code == 1
+    assert "[budgets.each] limits nothing: write one or more of usd_per_hour, usd_per_day" in said.stderr
+
+
+def test_a_limit_below_a_cent_is_shown_in_full_beside_a_large_one() -> None:
+    answer("set", "--all", "--usd-per-month", "20000")
+    answer("set", "--user", "ada", "--usd-per-day", "0.0001")
+    shown = answer("list")
+    assert "$20,000.00" in shown
+    assert "$0.0001 " in shown
+
+
 def test_csv_has_the_same_columns_and_exact_values() -> None:
     answer("set", "--user", "ada", "--usd-per-month", "1234.5")
     (row,) = csv.DictReader(io.StringIO(answer("list", "--format", "csv")))
@@ -137,7 +152,7 @@ def test_without_budgets_the_way_to_one_is_said_on_stderr() -> None:
         (("set", "--usd-per-day", "5"), "exactly one of --user, --job, --team, --key, --model and --all"),
         (("set", "--user", "a", "--all", "--usd-per-day", "5"), "give exactly one of"),
         (("set", "--user", "ada"), "give at least one limit: --usd-per-hour, --usd-per-day"),
-        (("set", "--user", "ada", "--usd-per-day", "lots"), "'lots' is not an amount in dollars"),
+        (("set", "--user", "ada", "--usd-per-day", "lots"), "--usd-per-day: 'lots' is not an amount in dollars"),
         (("set", "--user", "ada", "--usd-per-day", "-1"), "'-1' is not an amount in dollars"),
         (("set", "--user", "ada", "--usd-per-day", "nan"), "'nan' is not an amount in dollars"),
         (("set", "--user", "ada", "--usd-per-day", "1e12"), "must be from 0 to"),

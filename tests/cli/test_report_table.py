@@ -111,3 +111,23 @@ def test_a_narrow_terminal_keeps_who_it_was_and_is_told_what_it_does_without(
     assert "01a20010" not in printed.out
     assert max(map(len, printed.out.splitlines())) <= 60
     assert "Left out for want of width: request id" in printed.err
+
+
+def test_the_last_columns_are_left_out_before_any_is_cut(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("byline.cli.report_table.UNWRAPPED_WIDTH", 40)
+    names = tuple(f"column_number_{number}" for number in range(20))
+    show(Table(names, [tuple(range(20))]), headings={name: name for name in names})
+    printed = capsys.readouterr()
+    assert printed.out.split()[:2] == ["column_number_0", "column_number_1"]
+    assert max(map(len, printed.out.splitlines())) <= 40
+    assert "column_number_2, column_number_3" in printed.err
+    assert printed.err.endswith("column_number_9 and 10 more.\n")
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin"])
+def test_times_say_their_zone_above_them(zone: str, capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table(("started_at", "user"), [(datetime(2026, 3, 10, 12, tzinfo=UTC), "ann"), (None, "bob")])
+    show(table, zone=ZoneInfo(zone))
+    assert capsys.readouterr().out.startswith(f"time ({zone})")

@@ -137,6 +137,12 @@ def test_requests_without_a_price_are_said_to_be_missing() -> None:
     assert "no known price" not in unpriced.stderr
 
 
+def test_one_request_without_a_price_is_counted_as_one(settings: Settings) -> None:
+    add(settings, [row(300, 3, cost_status="unknown_model")])
+    result = run.invoke(app, ["usage", "--since", "2h"])
+    assert "1 request has no known price" in result.stderr
+
+
 def test_an_empty_answer_says_so_on_stderr_and_stays_empty_on_stdout() -> None:
     result = run.invoke(app, ["usage", "--since", "1s"])
     assert "No requests" in result.stderr
@@ -170,6 +176,19 @@ def test_an_incident_names_driver_and_owner_first(settings: Settings) -> None:
     assert "against the 30 minutes before" in shown[0]
     assert shown[2] == "user ann, job nightly-1  ->  ping carol, who owns the job"
     assert shown[3].split()[:2] == ["429s", "9"]
+
+
+@pytest.mark.parametrize(
+    ("until", "heading"),
+    [
+        ("2026-03-10T12:30Z", "2026-03-10 12:00 to 12:30 UTC, against the 30 minutes before"),
+        ("2026-03-11T12:00Z", "2026-03-10 12:00 to 2026-03-11 12:00 UTC, against the 24 hours before"),
+        ("2026-03-17T12:00Z", "2026-03-10 12:00 to 2026-03-17 12:00 UTC, against the 7 days before"),
+    ],
+)
+def test_an_incident_says_which_times_it_compares(until: str, heading: str) -> None:
+    shown = answer("incident", "--since", "2026-03-10T12:00Z", "--until", until)
+    assert shown.startswith(f"{heading}\n")
 
 
 def test_an_incident_names_nobody_for_a_handful_of_requests() -> None:
@@ -226,6 +245,11 @@ def test_sql_answers_a_select() -> None:
     assert objects("sql", "SELECT user, count(*) AS n FROM api_usage WHERE job IS NOT NULL GROUP BY ALL") == [
         {"user": "ann", "n": 7}
     ]
+
+
+def test_sql_names_columns_as_the_query_does() -> None:
+    shown = answer("sql", "SELECT user, http_status, cost_usd FROM api_usage LIMIT 1")
+    assert shown.splitlines()[0].split() == ["user", "http_status", "cost_usd"]
 
 
 def test_sql_reads_stdin() -> None:

@@ -53,7 +53,7 @@ def test_a_row_gets_the_price_that_was_added_since() -> None:
     assert repriced()[0]["changed"] == 0
     give_it_a_price()
     rehearsal = run.invoke(app, ["reprice", "--since", "2h", "--dry-run"])
-    assert "1 of 1 rows would change; together 0.00 USD before, 0.00 USD after" in rehearsal.stderr
+    assert "1 of 1 rows would change; together no known cost before, $0.004500 after" in rehearsal.stderr
     (line,) = repriced("--only", "unknown_model,partial")
     assert (line["model"], line["changed"], line["priced"], line["cost_after_usd"]) == (
         "claude-new",
@@ -62,6 +62,14 @@ def test_a_row_gets_the_price_that_was_added_since() -> None:
         "0.0045",
     )
     assert repriced("--only", "unknown_model") == []
+
+
+@pytest.mark.usefixtures("settings")
+def test_what_nobody_knows_costs_nothing_known_rather_than_zero() -> None:
+    assert (repriced()[0]["cost_before_usd"], repriced()[0]["cost_after_usd"]) == (None, None)
+    shown = run.invoke(app, ["reprice", "--since", "2h"])
+    assert "$" not in shown.stdout
+    assert "together no known cost before, no known cost after" in shown.stderr
 
 
 @pytest.mark.usefixtures("settings")

@@ -69,7 +69,7 @@ def test_a_server_that_waited_in_vain_says_for_whom(config: Path, command: DataL
     serve = [sys.executable, "-m", "byline.cli", "serve", "--config", str(config)]
     ended = subprocess.run(serve, capture_output=True, text=True)
     assert ended.returncode == 1
-    assert f"in use by a byline command (pid {os.getpid()})" in ended.stderr
+    assert f"in use by a byline command (pid {os.getpid()}): stop that first" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

@@ -22,9 +22,12 @@ def written_budgets(settings: Settings) -> list[Budget]:
     found: list[Budget] = []
     for name, section in settings.budgets.named.items():
         try:
-            found += [checked(budget) for budget in _of_section(section)]
+            limits = [checked(budget) for budget in _of_section(section)]
         except ValueError as error:
             raise SettingsError(f"[budgets.{name}]: {error}") from None
+        if not limits:
+            raise SettingsError(f"[budgets.{name}] limits nothing: write one or more of {', '.join(KINDS)}")
+        found += limits
     return found
 
 

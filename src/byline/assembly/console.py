@@ -30,7 +30,7 @@ def beside_the_ledger(settings: Settings, data_dir: DataDir, drainer: Drainer) -
         try:
             listener = reserve(settings.console.host, settings.console.port)
         except OSError as error:
-            log.error("no console: %s", error.strerror)  # noqa: TRY400 - the message says it all
+            log.error("no console: %s; correct console.host and console.port", error.strerror)  # noqa: TRY400 - the message says it all
         else:
             stack.enter_context(_console(data_dir, drainer, listener))
             log.info("console on http://%s:%d", settings.console.host, port_of(listener))

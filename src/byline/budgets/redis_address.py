@@ -14,6 +14,7 @@ _TLS_OPTIONS: Final = (
     "ssl_cert_reqs",
     "ssl_check_hostname",
 )
+_ENCODED: Final = "in passwords, / ? # [ ] and @ are written %2F %3F %23 %5B %5D and %40"
 _OFF: Final = frozenset({"none", "false", "0", "no"})
 
 
@@ -33,7 +34,7 @@ class RedisAddress:
 
 def parse_address(url: str) -> RedisAddress:
     """Raises ValueError that repeats no password."""
-    split = urlsplit(url)
+    split = _split(url)
     scheme = split.scheme.replace("valkey", "redis")
     options = dict(parse_qsl(split.query))
     known = {"db", *_TLS_OPTIONS} if scheme == "rediss" else {"db"}
@@ -49,6 +50,19 @@ def parse_address(url: str) -> RedisAddress:
         password=unquote(split.password) if split.password else None,
         tls=_tls(options) if scheme == "rediss" else None,
     )
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        split = urlsplit(url)
+    except ValueError:
+        raise ValueError(f"it can't be read: {_ENCODED}") from None
+    behind = "" if split.scheme == "unix" else split.path + split.fragment
+    if not split.query.startswith(("db=", "ssl_")):  # else files may have such names
+        behind += split.query
+    if "@" in behind:  # the rest of a password, and all errors below would repeat it
+        raise ValueError(f"there is an @ behind the host's name: {_ENCODED}")
+    return split
 
 
 def _host(split: SplitResult) -> str:
@@ -74,12 +88,19 @@ def _database(text: str) -> int:
 
 
 def _tls(options: dict[str, str]) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
+    ca_file, own, key = (options.get(name) for name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"))
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+        if own is not None:
+            context.load_cert_chain(own, key)
+    except OSError as error:
+        files = ", ".join(file for file in (ca_file, own, key) if file)
+        raise ValueError(
+            f"no certificates or key can be read from {files}: {error.strerror or error}"
+        ) from None
     unchecked = options.get("ssl_cert_reqs", "required").lower() in _OFF
     if unchecked or options.get("ssl_check_hostname", "true").lower() in _OFF:
         context.check_hostname = False
     if unchecked:
         context.verify_mode = ssl.CERT_NONE
-    if "ssl_certfile" in options:
-        context.load_cert_chain(options["ssl_certfile"], options.get("ssl_keyfile"))
     return context

@@ -63,7 +63,7 @@ def chosen_scope(
     return given[0]
 
 
-def parse_dollars(text: str | None) -> Decimal | None:
+def parse_dollars(text: str | None, option: str) -> Decimal | None:
     if text is None:
         return None
     try:
@@ -71,7 +71,9 @@ def parse_dollars(text: str | None) -> Decimal | None:
     except InvalidOperation:
         amount = Decimal(-1)
     if not amount.is_finite() or amount < 0:
-        raise typer.BadParameter(f"{text!r} is not an amount in dollars, such as 5 or 2.50")
+        raise typer.BadParameter(
+            f"{text!r} is not an amount in dollars, such as 5 or 2.50", param_hint=option
+        )
     return amount
 
 

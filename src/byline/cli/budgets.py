@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from byline.assembly.budget_rules import from_stored, require_store, to_stored, written_budgets
-from byline.budgets.limits import KINDS, MODES, Budget, ScopeKind, checked, micros, usd
+from byline.budgets.limits import KINDS, MODES, Budget, ScopeKind, checked, dollars, micros, usd
 from byline.cli.budget_options import (
     AllOption,
     JobOption,
@@ -92,8 +92,10 @@ def set_(
     """Set one or more limits of one scope. Servers take them up within a second, use so far included."""
     scope, name = chosen_scope(user, job, team, key, model, everybody)
     given: dict[str, Any] = {
-        "usd_per_hour": parse_dollars(usd_per_hour), "usd_per_day": parse_dollars(usd_per_day),
-        "usd_per_week": parse_dollars(usd_per_week), "usd_per_month": parse_dollars(usd_per_month),
+        "usd_per_hour": parse_dollars(usd_per_hour, "--usd-per-hour"),
+        "usd_per_day": parse_dollars(usd_per_day, "--usd-per-day"),
+        "usd_per_week": parse_dollars(usd_per_week, "--usd-per-week"),
+        "usd_per_month": parse_dollars(usd_per_month, "--usd-per-month"),
         "requests_per_minute": requests_per_minute, "tokens_per_minute": tokens_per_minute,
         "concurrency": concurrency, "models": parse_names(models),
     }  # fmt: skip
@@ -231,9 +233,10 @@ def _option(kind: str) -> str:
 
 
 def _write(found: list[tuple[Budget, str]], format: Format) -> None:  # noqa: A002
+    amount_of = _amount_in_words if format is Format.table else _amount
     rows: list[tuple[object, ...]] = [
         (
-            budget.scope, budget.name or None, budget.kind, _amount(budget), ", ".join(budget.models) or None, budget.mode,
+            budget.scope, budget.name or None, budget.kind, amount_of(budget), ", ".join(budget.models) or None, budget.mode,
             budget.contact, source,
         )
         for budget, source in found
@@ -241,6 +244,13 @@ def _write(found: list[tuple[Budget, str]], format: Format) -> None:  # noqa: A0
     write(Table(columns=COLUMNS, rows=rows), format)
     if not rows:
         note(_NONE)
+
+
+def _amount_in_words(budget: Budget) -> str | None:
+    """Each in as many places as it needs: a limit below a cent is not `<$0.01`."""
+    if budget.metric == "models":
+        return None
+    return f"${dollars(budget.amount)}" if budget.metric == "usd" else f"{budget.amount:,}"
 
 
 def _amount(budget: Budget) -> Decimal | int | None:

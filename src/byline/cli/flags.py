@@ -164,7 +164,7 @@ def explain(
         layers = _layers_above(client, name)
         rules = [] if client.payload is None else _rules(client.payload, name, asked)
         if not layers and not rules:
-            where = "nowhere" if client.source_name is None else f"at {client.source_name} or elsewhere"
+            where = "anywhere" if client.source_name is None else f"at {client.source_name} or elsewhere"
             raise CommandError(f"feature {name!r} has no value {where}: programs get their own default")
         write(Table(EXPLAIN_COLUMNS, layers + rules), format)
 

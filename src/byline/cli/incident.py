@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
 import typer
@@ -107,10 +107,20 @@ def _with_owners(groups: Table, owner_of: Callable[[str], str | None]) -> Table:
 
 def _heading(query: IncidentQuery, zone: Any) -> str:
     start, end = query.since.astimezone(zone), query.until.astimezone(zone)
-    minutes = round((query.until - query.since).total_seconds() / 60)
+    ends = f"{end:%H:%M}" if start.date() == end.date() else f"{end:%Y-%m-%d %H:%M}"
     return (
-        f"[bold]{start:%Y-%m-%d %H:%M} to {end:%H:%M} {end:%Z}[/bold], against the {minutes} minutes before\n"
+        f"[bold]{start:%Y-%m-%d %H:%M} to {ends} {end:%Z}[/bold], against the "
+        f"{_length(query.until - query.since)} before\n"
     )
+
+
+def _length(span: timedelta) -> str:
+    """As a person would say it: `30 minutes`, `24 hours`, `7 days`."""
+    minutes = round(span.total_seconds() / 60)
+    for unit, size in (("days", 24 * 60), ("hours", 60)):
+        if minutes > size and minutes % size == 0:
+            return f"{minutes // size:,} {unit}"
+    return "minute" if minutes == 1 else f"{minutes:,} minutes"
 
 
 def _answer(totals: dict[str, Any], groups: Table, query: IncidentQuery) -> list[str]:

@@ -44,7 +44,10 @@ def set_(
 def list_(config: ConfigOption = None, format: FormatOption = Format.table) -> None:  # noqa: A002
     """All jobs and patterns with their owners."""
     with control_database(config) as database:
-        _write(list_jobs(database), format)
+        found = list_jobs(database)
+    _write(found, format)
+    if not found:
+        note("No job has an owner yet: byline jobs set 'nightly-*' --owner NAME")
 
 
 def _write(found: list[Job], format: Format) -> None:  # noqa: A002

@@ -50,7 +50,7 @@ def create(
 ) -> None:
     """Make a key and print it, this once. An email, team or kind given changes that of a known user."""
     claims = _parse_may_claim(may_claim)
-    lifetime_s = None if expires is None else _parse_lifetime(expires)
+    lifetime_s = None if expires is None else _parse_lifetime(expires, "--expires")
     with control_database(config) as database:
         new = create_key(
             database,
@@ -96,7 +96,7 @@ def rotate(
     format: FormatOption = Format.table,  # noqa: A002 - the option's name
 ) -> None:
     """Print a new key with the rights of the old one, and end the old one."""
-    grace_s = 0.0 if grace is None else _parse_lifetime(grace)
+    grace_s = 0.0 if grace is None else _parse_lifetime(grace, "--grace")
     with control_database(config) as database:
         new = rotate_key(database, key_id, grace_s=grace_s)
     note(f"The key {key_id} {f'ends in {grace}' if grace else 'has ended'}.")
@@ -115,10 +115,10 @@ def _parse_may_claim(text: str) -> frozenset[str]:
     return claims
 
 
-def _parse_lifetime(text: str) -> float:
-    seconds = parse_span(text).total_seconds()
+def _parse_lifetime(text: str, option: str) -> float:
+    seconds = parse_span(text, option=option).total_seconds()
     if seconds <= 0:
-        raise typer.BadParameter(f"{text!r} is no time at all; write a span such as 90d")
+        raise typer.BadParameter(f"{text!r} is no time at all; write a span such as 90d", param_hint=option)
     return seconds
 
 

@@ -26,6 +26,8 @@ _HEADINGS: Final = {
     "cache_write_tokens": "cache write",
     "cost_usd": "cost",
     "cost_usd_before": "cost before",
+    "cost_before_usd": "cost before",
+    "cost_after_usd": "cost after",
     "started_at": "time",
     "http_status": "status",
     "duration_ms": "duration",
@@ -43,13 +45,17 @@ _UNBOUNDED: Final = 100_000
 _LEAST_TEXT: Final = 12
 """Text is folded to no less than this, and columns are left out instead."""
 _GAP: Final = 3
+_NAMED: Final = 8
+"""Of the columns left out, so many are named."""
 _EXPENDABLE: Final = (
     "as_of", "left", "reserved", "per_minute", "request_id", "replaced_by", "source", "owner_email", "owner_team", "email", "ttft_ms", "created_at",
     "duration_ms", "cache_write_tokens", "cache_read_tokens", "requests_before", "tokens_before", "may_claim",
-    "last_used_at", "web_search_per_1k", "http_status", "rejected", "output_tokens", "input_tokens",
+    "last_used_at", "no_usage", "partial", "unknown_model", "priced", "web_search_per_1k", "http_status", "rejected", "output_tokens", "input_tokens",
     "cache_write_1h_per_mtok",
 )  # fmt: skip
-"""What a narrow terminal does without, in this order, after such of these columns as hold nothing."""
+"""What a narrow terminal does without, in this order, after such of these columns as hold nothing.
+
+Where that is not enough, the last columns go: half a column says less than none."""
 _EXPENDABLE_IF_EMPTY: Final = (*_EXPENDABLE, "above_tokens")
 _END_OF_LINE: Final = re.compile(r" +$", re.MULTILINE)
 _CODES: Final = ("http_status",)
@@ -83,7 +89,8 @@ def show(table: Table, **options: Unpack[Options]) -> None:
     shown, left_out = fitted(table, screen, **options)
     screen.print(shown)
     if left_out:
-        note(f"Left out for want of width: {', '.join(left_out)}.")
+        more = f" and {len(left_out) - _NAMED} more" if len(left_out) > _NAMED else ""
+        note(f"Left out for want of width: {', '.join(left_out[:_NAMED])}{more}.")
 
 
 def fitted(table: Table, screen: Console, **options: Unpack[Options]) -> tuple[RichTable, list[str]]:
@@ -94,14 +101,16 @@ def fitted(table: Table, screen: Console, **options: Unpack[Options]) -> tuple[R
         return whole, []
     options["compact"] = True
     narrow = _narrowed(table, screen.width, options)
-    left_out = [_heading(name) for name in table.columns if name not in narrow.columns]
+    names = options.get("headings") or {}
+    left_out = [names.get(name, _heading(name)) for name in table.columns if name not in narrow.columns]
     return rendered(narrow, **options), left_out
 
 
 def _narrowed(table: Table, width: int, options: Options) -> Table:
     """The table without as many expendable columns as it takes to fit."""
     empty = [name for name, *cells in _by_column(table) if all(cell is None for cell in cells)]
-    for name in [name for name in empty if name in _EXPENDABLE_IF_EMPTY] + list(_EXPENDABLE):
+    first_to_go = [name for name in empty if name in _EXPENDABLE_IF_EMPTY] + list(_EXPENDABLE)
+    for name in first_to_go + list(reversed(table.columns[1:])):
         if _least_width(rendered(table, **options)) <= width:
             break
         table = _without(table, name)
@@ -157,7 +166,7 @@ def rendered(
         numeric = _is_numeric(values) or name in totals
         cells = _cells(name, values[:at_most], zone, compact=compact)
         columns.append(cells)
-        heading = names.get(name, _heading(name))
+        heading = names.get(name, _heading(name)) + _zone_of(values, zone)
         footer = _footer(index, name, values, totals, compact=compact)
         shown.add_column(
             heading,
@@ -174,6 +183,10 @@ def rendered(
 
 def _heading(name: str) -> str:
     return _HEADINGS.get(name, name.replace("_", " "))
+
+
+def _zone_of(values: Sequence[Any], zone: tzinfo) -> str:
+    return f" ({zone})" if any(isinstance(value, datetime) for value in values) else ""
 
 
 def _column_width(heading: str, cells: Sequence[str], *, numeric: bool) -> int:

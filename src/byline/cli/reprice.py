@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
-from typing import Annotated, Final, get_args
+from decimal import Decimal
+from typing import Annotated, Any, Final, get_args
 
 import typer
 
@@ -70,6 +71,14 @@ def _statuses(text: str) -> tuple[CostStatus, ...]:
 def _summary(answer: Table, dry_run: bool) -> str:
     lines = answer.dicts()
     looked_at, changed = (sum(line[column] for line in lines) for column in ("rows", "changed"))
-    before, after = (sum(line[column] for line in lines) for column in ("cost_before_usd", "cost_after_usd"))
+    before, after = (_together(lines, column) for column in ("cost_before_usd", "cost_after_usd"))
     verb = "would change" if dry_run else "changed"
-    return f"{changed} of {looked_at} rows {verb}; together {before:.2f} USD before, {after:.2f} USD after."
+    return f"{changed:,} of {looked_at:,} rows {verb}; together {before} before, {after} after."
+
+
+def _together(lines: list[dict[str, Any]], column: str) -> str:
+    from byline.cli.report_table import dollars, money_places
+
+    known: list[Decimal] = [line[column] for line in lines if line[column] is not None]
+    total = sum(known, start=Decimal(0))
+    return dollars(total, money_places([total])) if known else "no known cost"

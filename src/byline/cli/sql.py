@@ -27,4 +27,9 @@ def sql(
     with reading(config) as (ledger, settings), progress("Querying"):
         limits = SqlLimits(timeout_s=float(settings.ledger.sql_timeout), max_rows=max_rows)
         table = ledger.sql(query, limits)
-    write(table, format)
+    if format is Format.table:
+        from byline.cli.report_table import show
+
+        show(table, headings={name: name for name in table.columns})
+    else:
+        write(table, format)

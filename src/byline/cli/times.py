@@ -22,7 +22,7 @@ UntilOption = Annotated[
     str | None,
     typer.Option("--until", metavar="SPAN|TIME", help="Up to when; now if absent.", show_default=False),
 ]
-TzOption = Annotated[str, typer.Option("--tz", metavar="ZONE", help="Time zone in which days begin.")]
+TzOption = Annotated[str, typer.Option("--tz", metavar="ZONE", help="Time zone of days and of times shown.")]
 
 
 def parse_since(text: str, now: datetime, zone: tzinfo = UTC, *, option: str = "--since") -> datetime:

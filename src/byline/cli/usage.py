@@ -73,6 +73,9 @@ def _say_what_is_missing(table: Table, ledger: LedgerReader, query: UsageQuery) 
     unpriced = {**query.where, "cost_status": "unknown_model"}
     count = ledger.usage(UsageQuery(by=(), since=query.since, until=query.until, where=unpriced)).rows[0][0]
     if count:
-        note(
-            f"{count:,} requests have no known price and count as no cost: --by model --where cost_status=unknown_model"
+        told = (
+            "1 request has no known price and counts"
+            if count == 1
+            else f"{count:,} requests have no known price and count"
         )
+        note(f"{told} as no cost: --by model --where cost_status=unknown_model")

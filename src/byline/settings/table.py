@@ -184,7 +184,7 @@ class JournalSettings(msgspec.Struct, frozen=True):
 class LedgerSettings(msgspec.Struct, frozen=True):
     """The store that is asked who used what."""
 
-    engine: Annotated[Literal["duckdb", "clickhouse", "bigquery"], Option(description="The store rows end in.")] = "duckdb"
+    engine: Annotated[Literal["duckdb", "clickhouse", "bigquery"], Option(description="The store rows end in. Only `duckdb` is supported yet.")] = "duckdb"
     memory_limit: Annotated[Size, Option(description="Memory the embedded engine may use.")] = Size(512 * MIB)
     threads: Annotated[int, Option(ge=1, description="Threads the embedded engine may use.")] = 2
     drain_interval: Annotated[Duration, Option(description="How often the journal is looked at for new entries.")] = Duration(0.25)

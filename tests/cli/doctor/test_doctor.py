@@ -175,6 +175,14 @@ def test_a_ledger_that_another_process_holds_is_named(doctor):
     lock.close()
 
 
+def test_a_directory_whose_lock_cannot_be_opened_fails(doctor):
+    settings = load(None, {"BYLINE_DATA_DIR": str(doctor.data_dir)})
+    open_ledger(settings).close()
+    (doctor.data_dir / "lock").unlink()
+    (doctor.data_dir / "lock").mkdir()
+    assert "lock: Is a directory" in told(doctor(), "ledger", "failed")
+
+
 def test_a_journal_that_nobody_drains_is_a_warning(doctor):
     journal = doctor.data_dir / "journal"
     journal.mkdir(parents=True)

@@ -45,6 +45,8 @@ def _is_served(lock: Path) -> bool:
         DataLock(lock, "byline doctor").close()
     except DataDirInUse:
         return True
+    except OSError:  # nobody serves from a directory that can't be written, which has a finding of its own
+        return False
     return False
 
 

@@ -17,6 +17,9 @@ def look(settings: Settings) -> list[Finding]:
     except (LedgerUnavailable, QueryError, SettingsError) as error:
         remedy = "if a server runs there, see its log; else start one or end what holds the directory"
         return [Finding("ledger", "failed", str(error), remedy)]
+    except OSError as error:
+        detail = f"{error.filename or settings.data_dir}: {error.strerror or error}"
+        return [Finding("ledger", "failed", detail, "correct its owner or mode, or set data_dir")]
 
 
 def _look(settings: Settings, data_dir: DataDir) -> Finding:

@@ -31,23 +31,32 @@ class _Tally(msgspec.Struct):
     partial: int = 0
     unknown_model: int = 0
     no_usage: int = 0
-    before: Decimal = Decimal(0)
-    after: Decimal = Decimal(0)
+    before: Decimal | None = None
+    after: Decimal | None = None
+    """None until a row has a cost: what nobody knows is not zero."""
 
     def add(self, before: Decimal | None, row: UsageRecord, *, changed: bool) -> None:
         self.rows += 1
         self.changed += changed
         if row.cost_status:
             setattr(self, row.cost_status, getattr(self, row.cost_status) + 1)
-        self.before += before or 0
-        self.after += row.cost_usd or 0
+        self.before = _sum(self.before, before)
+        self.after = _sum(self.after, row.cost_usd)
 
-    def cells(self) -> tuple[int | Decimal, ...]:
+    @property
+    def difference(self) -> Decimal:
+        return abs((self.after or Decimal(0)) - (self.before or Decimal(0)))
+
+    def cells(self) -> tuple[int | Decimal | None, ...]:
         """Money without trailing zeros, as in every report."""
         return tuple(
             cell.normalize() + 0 if isinstance(cell, Decimal) else cell
             for cell in msgspec.structs.astuple(self)
         )
+
+
+def _sum(known: Decimal | None, more: Decimal | None) -> Decimal | None:
+    return known if more is None else more + (known or 0)
 
 
 def reprice(
@@ -59,23 +68,23 @@ def reprice(
     progress: Progress | None = None,
 ) -> Table:
     """What changed, by provider and model, dearest change first."""
-    tallies: dict[tuple[str, str], _Tally] = {}
+    tallies: dict[tuple[str, str | None], _Tally] = {}
     for batch in ledger.rows_to_price(query):
         changed = [row for row in batch if _repriced(row, book, tallies)]
         if changed and not dry_run:
             ledger.update_costs(changed)
         if progress is not None and query.until is not None:
             progress((batch[-1].started_at - query.since) / (query.until - query.since))
-    ranked = sorted(tallies.items(), key=lambda item: (-abs(item[1].after - item[1].before), -item[1].rows))
+    ranked = sorted(tallies.items(), key=lambda item: (-item[1].difference, -item[1].rows))
     return Table(COLUMNS, [(*names, *tally.cells()) for names, tally in ranked])
 
 
-def _repriced(row: UsageRecord, book: PriceBook, tallies: dict[tuple[str, str], _Tally]) -> bool:
+def _repriced(row: UsageRecord, book: PriceBook, tallies: dict[tuple[str, str | None], _Tally]) -> bool:
     """Prices the row in place; whether that changed its cost or status."""
     cost, status = row.cost_usd, row.cost_status
     price(row, book)
     changed = (cost, status) != (row.cost_usd, row.cost_status)
-    names = (row.provider, row.model_reported or row.model_requested or "")
+    names = (row.provider, row.model_reported or row.model_requested)
     if names not in tallies and len(tallies) >= MAX_GROUPS:
         names = (row.provider, OTHER)
     tallies.setdefault(names, _Tally()).add(cost, row, changed=changed)
