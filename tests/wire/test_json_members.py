@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 from unittest import mock
 
@@ -202,3 +203,18 @@ def test_utf8_is_judged_as_python_judges_it(tail: bytes, padding: int) -> None:
 @pytest.mark.parametrize("at", range(16_380, 16_390))
 def test_a_character_across_two_pieces_is_no_error(at: int) -> None:
     check_utf8(b"x" * at + "🙂é".encode() * 10_000)
+
+
+def test_nothing_of_a_body_is_kept_once_it_was_read() -> None:
+    def read(number: int) -> None:
+        source = b'{"%d%b":1,"model":2}' % (number, b"x" * 100_000)
+        assert read_object(source).span("model") == (len(source) - 2, len(source) - 1)
+
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(20):
+            read(number)
+        assert tracemalloc.get_traced_memory()[0] - before < 100_000
+    finally:
+        tracemalloc.stop()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import codecs
 import re
-from functools import lru_cache
 
 import msgspec
 
@@ -80,16 +79,11 @@ class JsonObject:
         comma, colon = map(len, self._separators)
         at = 1 + colon
         for name, raw in self.values.items():
-            at += _quoted_length(name)
+            at += len(_encode(name))
             if name == wanted:
                 return at
             at += len(raw) + comma + colon
         raise KeyError(wanted)
-
-
-@lru_cache(maxsize=1024)
-def _quoted_length(name: str) -> int:
-    return len(_encode(name))
 
 
 def read_object(source: bytes) -> JsonObject:
