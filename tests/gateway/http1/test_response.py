@@ -135,6 +135,14 @@ def test_no_read_of_a_length_that_no_chunk_has_passes_for_one(total: int, begin:
     assert (heard.body, problem) == (b"one", "malformed chunks")
 
 
+@pytest.mark.parametrize(
+    "framing", [b"Content-Length: 4\r\n\r\nelse", b"Transfer-Encoding: chunked\r\n\r\n4\r\nelse\r\n"]
+)
+def test_another_answer_in_the_same_read_is_no_part_of_a_chunked_one(framing: bytes) -> None:
+    heard, clean, _ = hear([CHUNKED, chunk(b"one") + b"0\r\n\r\nHTTP/1.1 200 OK\r\n" + framing])
+    assert (heard.body, heard.ended, clean) == (b"one", True, False)
+
+
 @pytest.mark.parametrize(("after", "clean"), [(b"", True), (b"HTTP/1.1 200 OK\r\n", False), (b"x", False)])
 def test_bytes_beyond_a_sized_answer_leave_doubt(after: bytes, clean: bool) -> None:
     data = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody" + after

@@ -208,7 +208,8 @@ class _ChunkReader:
         self.is_between = True
 
     def on_body(self, data: bytes) -> None:
-        self._listener.on_answer_body(data)
+        if not self.done:  # else of an answer to no request, in the same read as the end of this one
+            self._listener.on_answer_body(data)
 
     def on_message_begin(self) -> None:
         self.overrun = self.done
