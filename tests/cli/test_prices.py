@@ -63,7 +63,7 @@ def test_an_unknown_model_names_its_neighbours() -> None:
 def test_an_unknown_price_list_names_those_there_are() -> None:
     answer = run.invoke(app, ["prices", "show", "gpt-4o", "--provider", "antropic"])
     assert answer.exit_code == 1
-    assert "no price list is called 'antropic'; the nearest are anthropic" in answer.stderr
+    assert "no price list is called 'antropic'; the nearest is anthropic" in answer.stderr
     assert len(answer.stderr) < 200
 
 

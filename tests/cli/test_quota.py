@@ -99,6 +99,8 @@ def test_the_newest_of_each_credential_counts_whichever_worker_heard_it() -> Non
 def test_a_window_that_has_opened_again_is_not_shown() -> None:
     workers_keep(kept({f"{UNIFIED}5h-utilization": "0.9", f"{UNIFIED}5h-reset": str(NOW - 10)}, age_s=600))
     assert objects() == []
+    shown = run.invoke(app, ["quota"])
+    assert "Every window the providers spoke of has opened again" in shown.stderr
 
 
 def test_the_table_fits_eighty_columns_with_bars_and_the_zone() -> None:

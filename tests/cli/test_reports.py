@@ -273,6 +273,7 @@ def test_sql_reads_stdin() -> None:
         (["usage", "--where", "colour=red"], 1, "colour"),
         (["usage", "--since", "soon"], 2, "--since: 'soon' is neither a span (30m, 24h, 7d) nor a time"),
         (["export", "rows.txt"], 2, ".parquet"),
+        (["export", "-", "--format", "csv"], 2, "rows go to a file: name one"),
         (["export", "nowhere/rows.csv"], 1, "nowhere"),
     ],
 )

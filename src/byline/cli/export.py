@@ -39,6 +39,10 @@ def export(
     config: ConfigOption = None,
 ) -> None:
     """Write every column of the rows of a time to a Parquet or CSV file."""
+    if str(file) == "-":
+        raise typer.BadParameter(
+            "rows go to a file: name one, or ask `byline requests --format csv` for stdout", param_hint="FILE"
+        )
     now, zone = datetime.now(UTC), parse_zone(tz)
     query = ExportQuery(
         since=parse_since(since, now, zone),

@@ -116,7 +116,8 @@ def _unknown(book: PriceBook, provider: str | None, model: str, elsewhere: str |
 def _unknown_list(book: PriceBook, provider: str) -> str:
     known = book.catalogue.price_lists()
     near = get_close_matches(provider.lower(), known, n=3)
-    hint = f"the nearest are {', '.join(near)}" if near else f"there are {len(known)}, such as {_FAMILIAR}"
+    nearest = f"the nearest {'is' if len(near) == 1 else 'are'} {', '.join(near)}"
+    hint = nearest if near else f"there are {len(known)}, such as {_FAMILIAR}"
     return f"no price list is called {provider!r}; {hint}. Without --provider all are looked through"
 
 

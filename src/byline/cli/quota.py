@@ -74,9 +74,12 @@ def _show(status: Path, zone: tzinfo | None) -> None:
     from byline.cli.report_table import show
 
     kept, now = read_kept(status), time.time()
-    show(people_table(kept, now, zone), **options(now, zone))
+    table = people_table(kept, now, zone)
+    show(table, **options(now, zone))
     if not kept:
         note("No provider has said anything of its limits yet: they come with the first answer.")
+    elif not table.rows:
+        note("Every window the providers spoke of has opened again: the next answer says what it holds now.")
     for text in _notices(kept, now, zone):
         note(text)
 
