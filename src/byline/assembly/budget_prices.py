@@ -54,7 +54,7 @@ class BudgetPrices:
         self._rates = {}
 
     def cost_of(self, record: UsageRecord) -> int | None:
-        """Puts the cost on the row as the ledger would, and says it in millionths of a dollar."""
+        """What the ledger will charge for the row, in millionths of a dollar. Prices `record` on the way."""
         if self._book is not None:
             from byline.usage.prices.cost import price
 

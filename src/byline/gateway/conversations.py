@@ -1,7 +1,7 @@
 """What large bodies began and ended with, so that the next one of a conversation need not be read whole.
 
-A client has several conversations at a time where it runs agents of its own. Nothing of a body is kept
-but digests under a key of this process.
+A client has several conversations at a time where it runs agents of its own. Of a body are kept
+digests under a key of this process, the names of its members, and the few small members that matter.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Where a text begins and ends as one that was read before, and the members between begin and end inside
 the same list, a parser comes through it in the same states: only the list's new elements are to be
-read. Of the earlier text nothing is kept but the lengths and keyed digests of its two ends.
+read. Of the earlier text are kept the lengths and keyed digests of its two ends, its members' names and
+copies of the small members that matter to the reader.
 """
 
 from __future__ import annotations
