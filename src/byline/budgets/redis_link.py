@@ -27,6 +27,10 @@ NotTold = Callable[[BaseException | None], None]
 """Called with what came instead of an answer; None where the script was never sent."""
 
 
+class Unanswered(CountersUnavailable):
+    """The script was sent, so it may have run all the same."""
+
+
 class _Told(NamedTuple):
     script: Script
     arguments: Arguments
@@ -50,10 +54,18 @@ class RedisLink:
 
     async def ask(self, script: Script, arguments: Arguments) -> Any:
         """Raises CountersUnavailable."""
+        connection = self._connection
+        if connection is None or not connection.is_open:
+            try:
+                connection = await self._reach()
+            except (CommandRefused, OSError) as error:
+                raise self._failed(error) from None
         try:
-            answer = await self._run(script, arguments)
-        except (CommandRefused, OSError) as error:
-            raise self._failed(error) from None
+            answer = await self._run(connection, script, arguments)
+        except CommandRefused as refused:
+            raise self._failed(refused) from None
+        except OSError as error:
+            raise Unanswered(str(self._failed(error))) from None
         self._answered()
         return answer
 
@@ -85,14 +97,10 @@ class RedisLink:
         if self._connection is not None:
             self._connection.close()
 
-    async def _run(self, script: Script, arguments: Arguments) -> Any:
+    async def _run(self, connection: RedisConnection, script: Script, arguments: Arguments) -> Any:
         """Once more on a connection that turned out to be closed: every script stands being repeated."""
-        command = script.by_hash(arguments)
-        connection = self._connection
-        if connection is None or not connection.is_open:
-            connection = await self._reach()
         try:
-            return await connection.send(command)
+            return await connection.send(script.by_hash(arguments))
         except ConnectionError:
             connection = await self._reach()
         except CommandRefused as refused:

@@ -17,11 +17,12 @@ from byline.budgets.counters import CountedLimit, CounterState, Reserved
 from byline.budgets.periods import Calendar
 from byline.budgets.redis_address import parse_address
 from byline.budgets.redis_connection import CommandRefused, require_client
-from byline.budgets.redis_link import RedisLink
+from byline.budgets.redis_link import RedisLink, Unanswered
 
 KEPT_AFTER_END_S = 3600
 """How long a window's sum outlives it: answers that began in it still settle there."""
 MAX_UNSETTLED = 10_000
+"""Half of them may be of nothing used: those end with their lease as well."""
 RENEWED_AT_ONCE = 256
 """Leases in one call: the server does nothing else while it runs."""
 
@@ -74,7 +75,7 @@ class RedisCounters:
             arguments += (each.counter, each.period or "", window, amount, limit, forget_at_ms)
         try:
             found = await self._link.ask(scripts.RESERVE, arguments)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, Unanswered):
             nothing = [0] * len(amounts)
             settlement = self._settlement(reservation, limits, amounts, nothing, now)
             self._settle(settlement._replace(may_have_run=True))
@@ -172,7 +173,7 @@ class RedisCounters:
             settlement = settlement._replace(may_have_run=True)
         if isinstance(error, ConnectionError) and not repeated:
             self._settle(settlement)
-        elif len(self._unsettled) < MAX_UNSETTLED:
+        elif len(self._unsettled) < (MAX_UNSETTLED if any(settlement.actual) else MAX_UNSETTLED // 2):
             self._unsettled.append(settlement)
 
     def _window(self, each: CountedLimit, at: float) -> tuple[str, int]:
