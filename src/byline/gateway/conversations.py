@@ -15,7 +15,9 @@ MIN_BYTES = 16 * 1024
 MAX_CLIENTS = 2048
 MAX_PER_CLIENT = 4
 _TRIES = 8
-"""Bodies in a row that continue nothing, after which a client's are remembered no more."""
+"""Bodies in a row that continue nothing, after which remembering a client's is not worth its cost."""
+_TRY_AGAIN = 64
+"""Of further such bodies one in so many is remembered all the same: clients change."""
 
 
 class _Client:
@@ -52,7 +54,7 @@ class Conversations:
         if len(self._clients) >= MAX_CLIENTS:
             del self._clients[next(iter(self._clients))]
         self._clients[serial] = client
-        if client.fruitless >= _TRIES:
+        if client.fruitless >= _TRIES and client.fruitless % _TRY_AGAIN:
             client.texts.clear()
             return
         known = remember(text, found, self._digest)
