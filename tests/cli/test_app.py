@@ -86,6 +86,16 @@ main()
     assert result.stderr == "byline: the command line needs more packages: pip install 'byline[gateway]'\n"
 
 
+@pytest.mark.parametrize("shape", ["table", "json"])
+def test_output_that_finds_no_room_is_one_line_and_a_failure(shape, tmp_path):
+    with open("/dev/full", "w") as full:
+        listing = [sys.executable, "-m", "byline.cli", "budgets", "list", "--format", shape]
+        ended = subprocess.run(listing, stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1] == "byline: No space left on device: make room, and ask again"
+    assert "Traceback" not in ended.stderr
+
+
 @pytest.mark.parametrize("error", [CommandError("no such key"), SettingsError("no such key")])
 def test_a_failed_command_says_why_on_stderr_and_exits_1(runner, error):
     result = runner(error)

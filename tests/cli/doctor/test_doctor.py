@@ -183,6 +183,20 @@ def test_a_directory_whose_lock_cannot_be_opened_fails(doctor):
     assert "lock: Is a directory" in told(doctor(), "ledger", "failed")
 
 
+@pytest.mark.parametrize(
+    ("own", "state", "detail"),
+    [
+        ('[models."anthropic/claude-x"]\ninput_per_mtok = 3\n', "ok", "own.toml"),
+        ("[models.foo]\ninput_per_mtok = 3\n", "failed", "write the provider before the model"),
+        (None, "failed", "own.toml: can't be read"),
+    ],
+)
+def test_own_prices_that_cannot_be_used_fail_as_they_do_at_the_start(doctor, own, state, detail):
+    if own is not None:
+        (doctor.file.parent / "own.toml").write_text(own)
+    assert detail in told(doctor('[prices]\noverrides_file = "own.toml"\n'), "prices", state)
+
+
 def test_a_journal_that_nobody_drains_is_a_warning(doctor):
     journal = doctor.data_dir / "journal"
     journal.mkdir(parents=True)

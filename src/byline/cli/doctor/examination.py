@@ -7,7 +7,7 @@ import os
 import time
 from pathlib import Path
 
-from byline.cli.doctor import configuration, data, ledger, limits, upstreams
+from byline.cli.doctor import configuration, data, ledger, limits, prices, upstreams
 from byline.cli.doctor.finding import Finding
 
 
@@ -18,5 +18,6 @@ def examine(file: Path | None) -> list[Finding]:
     findings.append(limits.look(settings))
     findings += data.look(settings, time.time())
     findings += ledger.look(settings)
+    findings += prices.look(settings)
     providers, problems = configuration.providers(settings, os.environ)
     return [*findings, *problems, *asyncio.run(upstreams.look(providers))]
