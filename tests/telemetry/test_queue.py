@@ -109,6 +109,23 @@ def test_off_means_no_thread_and_nothing_kept_but_misuse_still_raises():
     assert threading.active_count() == before
 
 
+def test_while_no_thread_is_to_be_had_events_wait_and_are_counted_at_the_end(queue, monkeypatch):
+    closed_at_exit = []
+    monkeypatch.setattr("byline.telemetry.at_exit.atexit.register", closed_at_exit.append)
+    queue.attach(Recorder())
+    with monkeypatch.context() as exhausted:
+
+        def refuse(_):
+            raise RuntimeError("can't start new thread")
+
+        exhausted.setattr(threading.Thread, "start", refuse)
+        queue.log_event("first", {})
+        queue.log_event("second", {})
+        assert closed_at_exit == []
+    queue.close()
+    assert queue.counters.dropped == {"shutdown": 2}
+
+
 def test_a_full_queue_keeps_the_oldest_counts_the_rest_and_warns_once(caplog):
     queue, recorder = EventQueue(capacity=10, linger_s=0), Recorder()
     with caplog.at_level(logging.WARNING):

@@ -179,6 +179,8 @@ class EventQueue:
         self._closed = True
         self._limit = 0
         if thread is None or was_closed:
+            if self._sink is not None and not was_closed:
+                self._write_off()  # there was no thread to be had
             return
         self._stop_at = time.monotonic() + timeout_s
         self._signal.set()
@@ -219,11 +221,12 @@ class EventQueue:
 
         self._signal = threading.Event()
         self._thread = threading.Thread(target=self._run, name="byline-telemetry", daemon=True)
-        close_at_exit(self.close)
         try:
             self._thread.start()
         except RuntimeError:  # no thread to be had, or the interpreter is ending
             self._thread, self._asleep = None, True
+        else:
+            close_at_exit(self.close)
 
     def _run(self) -> None:
         while self._stop_at is None:
