@@ -81,6 +81,7 @@ def test_durations_have_one_fitting_unit(milliseconds: float, text: str) -> None
     [
         ("http_status", 1429, "1429"),
         ("hit_share", 0.5, "50.0%"),
+        ("tokens_captured", 0.94537, "94.5%"),
         ("x", None, "-"),
         ("x", True, "yes"),
         ("x", "a\x1b[31m\nb", "a\ufffd[31m\ufffdb"),

@@ -28,6 +28,9 @@ _HEADINGS: Final = {
     "cost_usd_before": "cost before",
     "cost_before_usd": "cost before",
     "cost_after_usd": "cost after",
+    "ledger_cost_usd": "ledger cost",
+    "provider_cost_usd": "provider cost",
+    "difference_usd": "difference",
     "started_at": "time",
     "http_status": "status",
     "duration_ms": "duration",
@@ -51,7 +54,8 @@ _EXPENDABLE: Final = (
     "as_of", "left", "reserved", "per_minute", "request_id", "replaced_by", "source", "owner_email", "owner_team", "email", "ttft_ms", "created_at",
     "duration_ms", "cache_write_tokens", "cache_read_tokens", "requests_before", "tokens_before", "may_claim",
     "last_used_at", "no_usage", "partial", "unknown_model", "priced", "web_search_per_1k", "http_status", "rejected", "output_tokens", "input_tokens",
-    "cache_write_1h_per_mtok",
+    "cache_write_1h_per_mtok", "provider_requests", "ledger_requests", "ledger_input_tokens", "provider_input_tokens",
+    "ledger_output_tokens", "provider_output_tokens", "ledger_cost_usd", "provider_cost_usd", "difference_usd",
 )  # fmt: skip
 """What a narrow terminal does without, in this order, after such of these columns as hold nothing.
 
@@ -245,7 +249,7 @@ def cell(name: str, value: Any, zone: tzinfo = UTC, *, compact: bool = False) ->
             return str(value)
         case int():
             return short(value) if compact else f"{value:,}"
-        case float() if name.endswith("_share"):
+        case float() if name.endswith(("_share", "_captured")):
             return f"{value:.1%}"
         case float() if name.endswith("_ms"):
             return duration(value)
