@@ -65,7 +65,7 @@ class ClientSettings(msgspec.Struct, frozen=True):
 
 
 class ConsoleSettings(msgspec.Struct, frozen=True):
-    """Web pages and local API."""
+    """Another socket, with `/metrics` and `/healthz`."""
 
     host: Annotated[str, Option(description="Address the console listens on.")] = "127.0.0.1"
     port: Annotated[int, Option(ge=0, le=65535, description="Port; 0 picks a free one.")] = 8788
