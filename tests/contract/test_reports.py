@@ -335,6 +335,18 @@ def test_errors_are_broken_down_by_how_they_failed(ledger: Ledger, record: Make)
     assert rows[0]["last_at"] == NOON - timedelta(hours=1) + timedelta(seconds=2)
 
 
+def test_an_incident_leaves_out_what_clients_pay_themselves(ledger: Ledger, record: Make) -> None:
+    started = NOON - timedelta(minutes=10)
+    ledger.insert_usage(
+        [
+            record(user="u", started_at=started, cost_usd=Decimal(1), credential="client"),
+            record(user="u", started_at=started, cost_usd=Decimal(2), credential="default"),
+        ]
+    )
+    (row,) = ledger.report(IncidentQuery(since=NOON - timedelta(minutes=30), until=NOON)).dicts()
+    assert (row["requests"], row["cost_usd"]) == (2, 2)
+
+
 def test_an_incident_sets_the_window_against_the_one_before(ledger: Ledger, record: Make) -> None:
     now, before = NOON - timedelta(minutes=10), NOON - timedelta(minutes=40)
     noisy = {"user": "u", "job": "noisy"}

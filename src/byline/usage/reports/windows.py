@@ -39,7 +39,8 @@ def plan_incident(query: IncidentQuery, select: Select) -> Plan:
     for name, condition in _INCIDENT_COUNTS.items():
         builder.add_count(measures.count(name), condition)
     builder.add_sum(measures.count("tokens"), measures.TOKENS)
-    builder.add_sum(measures.amount("cost_usd"), select.column("cost_usd"))
+    # What a client pays with its own credential is nobody's spend here.
+    builder.add_sum(measures.amount("cost_usd"), measures.spend(select, include_client_credential=False))
     counts = {f"{name}{window}" for name in (*_INCIDENT_COUNTS, "tokens") for window in ("", "_before")}
     tokens = len(query.by) + 2 * len(_INCIDENT_COUNTS)
     order = [f"c{tokens} DESC NULLS LAST", f"c{len(query.by)} DESC"]
