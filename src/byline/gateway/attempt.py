@@ -160,9 +160,11 @@ class Attempt:
 
     def on_answer_chunk(self, framed: bytes, data: bytes) -> None:
         """The usual event of a stream: goes on as it was framed where nothing is left out of it."""
-        reply = self._exchange.reply
-        if reply is None or self._filter is not None or not reply.relays_chunks:
+        exchange = self._exchange
+        reply, connection = exchange.reply, self._connection
+        if reply is None or connection is None or self._filter is not None or not reply.relays_chunks:
             self.on_answer_body(data)
+            self.on_read_done()
             return
         if not self._seen_body:
             self._note_first_byte()
@@ -172,6 +174,7 @@ class Attempt:
             except Exception:  # noqa: BLE001 - logged there
                 self._give_up_metering()
         reply.relay_chunk(framed)
+        self._busy_s += exchange.clock.monotonic() - connection.read_began_at
 
     def on_read_done(self) -> None:
         if self._over:

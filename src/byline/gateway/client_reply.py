@@ -62,6 +62,7 @@ class ClientReply(ReplyWriter):
     def relay_chunk(self, framed: bytes) -> None:
         if self.pieces:
             self.pieces.append(framed)
+            self.flush()
         elif self._transport is not None:
             self._transport.write(framed)
 

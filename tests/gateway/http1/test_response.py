@@ -22,19 +22,12 @@ class Heard:
         self.body = b""
         self.pieces: list[bytes] = []
         self.ended = False
-        self.whole_chunks = 0
         self.on_answer_body: Callable[[bytes], None] = self._take
-        self.on_answer_chunk: Callable[[bytes, bytes], None] = self._take_chunk
 
     def _take(self, data: bytes) -> None:
         assert not self.ended
         self.body += data
         self.pieces.append(data)
-
-    def _take_chunk(self, framed: bytes, data: bytes) -> None:
-        assert framed == b"%x\r\n%b\r\n" % (len(data), data)
-        self.whole_chunks += 1
-        self._take(data)
 
     def on_answer_head(self, head: ResponseHead) -> None:
         assert head.status == 200
@@ -91,24 +84,7 @@ def test_chunks_say_the_same_however_they_are_cut(texts: list[bytes], last: byte
 def test_a_chunk_a_read_is_handed_on_a_chunk_a_read() -> None:
     heard, _, _ = hear([CHUNKED + chunk(b"one"), chunk(b"two"), chunk(b"three"), b"0\r\n\r\n"])
     assert heard.pieces == [b"one", b"two", b"three"]
-    assert heard.whole_chunks == 3
     assert heard.ended
-
-
-def test_a_chunk_in_another_spelling_is_framed_anew() -> None:
-    reads = [b"3\r\none\r\n", b"03\r\ntwo\r\n", b"3;x=y\r\nsix\r\n", b"A\r\n0123456789\r\n", b"3\r\nten\r\n"]
-    heard, clean, _ = hear([CHUNKED, *reads, b"0\r\n\r\n"])
-    assert heard.pieces == [b"one", b"two", b"six", b"0123456789", b"ten"]
-    assert (heard.whole_chunks, heard.ended, clean) == (2, True, True)
-
-
-@given(st.integers(1, 70_000))
-def test_a_lone_chunk_is_told_by_its_length(size: int) -> None:
-    data = chunk(b"x" * size)
-    for reads, lone in (([data], 1), ([data[:-1], b"\n"], 0), ([data + data], 0), ([data, data], 2)):
-        heard, clean, _ = hear([CHUNKED, *reads, b"0\r\n\r\n"])
-        assert heard.body == b"x" * size * (len(b"".join(reads)) // len(data))
-        assert (heard.whole_chunks, heard.ended, clean) == (lone, True, True)
 
 
 @pytest.mark.parametrize(

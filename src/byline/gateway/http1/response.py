@@ -14,7 +14,6 @@ from byline.gateway.http1.response_head import AnswerFramingError, ResponseHead
 
 MAX_HEAD_BYTES = 262_144
 MAX_INTERIM = 64
-MAX_KNOWN_CHUNK_BYTES = 16_384
 _BODYLESS = frozenset({204, 304})
 _LAST_CHUNK = b"0\r\n\r\n"
 _CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -23,8 +22,6 @@ _CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 class AnswerListener(Protocol):
     on_answer_body: Callable[[bytes], None]
     """Looked up anew for each read: an attempt that was given up no longer listens."""
-    on_answer_chunk: Callable[[bytes, bytes], None]
-    """Instead of `on_answer_body`, where a read was one whole chunk: as it was framed, and its data."""
 
     def on_answer_head(self, head: ResponseHead) -> None: ...
     def on_whole_answer(self, head: ResponseHead, body: bytes) -> None:
@@ -53,7 +50,8 @@ class ResponseReader:
         self._interim = 0
         self._partial = b""
         self._left = 0
-        self._chunks: _ChunkReader | None = None
+        self.chunks: ChunkReader | None = None
+        """Where a chunked body is under way."""
         self.clean = True
         """False once something came that belongs to no request."""
 
@@ -69,12 +67,6 @@ class ResponseReader:
 
     def feed(self, data: bytes) -> None:
         """Raises AnswerFramingError."""
-        chunks = self._chunks
-        if chunks is not None and chunks.is_between:  # nearly every event of a stream is one such chunk
-            opening = _openings.get(len(data)) or _opening_of(len(data))
-            if data.startswith(opening) and data.endswith(b"\r\n"):
-                self._listener.on_answer_chunk(data, data[len(opening) : -2])
-                return
         expects = self._expects
         if expects is _Expects.HEAD:
             rest = self._take_head(self._partial + data if self._partial else data)
@@ -119,7 +111,7 @@ class ResponseReader:
             self._expects, self._left = _Expects.SIZED_BODY, 0
         elif head.chunked:
             self._expects = _Expects.CHUNKED_BODY
-            self._chunks = _ChunkReader(self._listener)
+            self.chunks = ChunkReader(self._listener)
         elif head.content_length is None:
             self._expects = _Expects.BODY_UNTIL_CLOSE
             head = replace(head, keep_alive=False)
@@ -140,7 +132,7 @@ class ResponseReader:
             self._end()
 
     def _take_chunks(self, data: bytes) -> None:
-        chunks = self._chunks
+        chunks = self.chunks
         assert chunks is not None
         if chunks.is_between and data == _LAST_CHUNK:
             self._end()
@@ -152,29 +144,11 @@ class ResponseReader:
 
     def _end(self) -> None:
         self._expects = _Expects.NOTHING
-        self._chunks = None
+        self.chunks = None
         self._listener.on_answer_end()
 
 
-_openings: dict[int, bytes] = {}
-
-
-def _opening_of(total: int) -> bytes:
-    """The size line of a chunk that has `total` bytes with its framing, in its shortest spelling.
-
-    Where there is no such chunk, more bytes than came: nothing begins with them.
-    """
-    digits = 1
-    while len(b"%x" % max(total - 4 - digits, 0)) > digits:
-        digits += 1
-    size = total - 4 - digits
-    opening = b"%x\r\n" % size if size > 0 and len(b"%x" % size) == digits else bytes(total + 1)
-    if total <= MAX_KNOWN_CHUNK_BYTES:
-        _openings[total] = opening
-    return opening
-
-
-class _ChunkReader:
+class ChunkReader:
     """llhttp, told that a chunked body comes."""
 
     def __init__(self, listener: AnswerListener) -> None:

@@ -11,6 +11,7 @@ from typing import Protocol, cast
 import msgspec
 
 from byline.gateway.http1.answer_heads import AnswerHeads
+from byline.gateway.http1.lone_chunk import known_opening, opening_of
 from byline.gateway.http1.response import ResponseReader
 from byline.gateway.http1.response_head import AnswerFramingError, ResponseHead
 
@@ -35,7 +36,7 @@ class AttemptListener(Protocol):
     def on_answer_head(self, head: ResponseHead) -> None: ...
     def on_answer_body(self, data: bytes) -> None: ...
     def on_answer_chunk(self, framed: bytes, data: bytes) -> None:
-        """One whole chunk of the body, also as it was framed."""
+        """A read that was one whole chunk of the body: as it was framed, and its data."""
         ...
 
     def on_whole_answer(self, head: ResponseHead, body: bytes) -> None:
@@ -77,7 +78,6 @@ class UpstreamConnection(asyncio.Protocol):
         self._reusable = True
         self._paused = False
         self.on_answer_body: Callable[[bytes], None] = _ignore
-        self.on_answer_chunk: Callable[[bytes, bytes], None] = _ignore_chunk
         self.requests_sent = 0
         self.read_began_at = 0.0
         """When the read under way was handed to us."""
@@ -98,6 +98,12 @@ class UpstreamConnection(asyncio.Protocol):
             return
         self._answered = True
         self.read_began_at = self._clock()
+        chunks = self._reader.chunks
+        if chunks is not None and chunks.is_between:
+            opening = known_opening(len(data)) or opening_of(len(data))
+            if data.startswith(opening) and data.endswith(b"\r\n"):
+                listener.on_answer_chunk(data, data[len(opening) : -2])
+                return
         if not self._paused:
             self.deadline = self.read_began_at + self._timeouts.stall_s
         try:
@@ -139,7 +145,10 @@ class UpstreamConnection(asyncio.Protocol):
     def check_deadline(self, now: float) -> None:
         if now < self.deadline:
             return
-        if self._listener is not None:
+        stalls_at = self.read_began_at + self._timeouts.stall_s
+        if self._listener is not None and self._answered and now < stalls_at:
+            self.deadline = stalls_at  # lone chunks don't move it, each of them
+        elif self._listener is not None:
             self._lose(Lost.STALLED if self._answered else Lost.FIRST_BYTE_TIMEOUT)
         else:
             self.close()
@@ -174,7 +183,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Cancels what is under way; the listener hears nothing more."""
         self._reusable = False
         self._listener = None
-        self._deafen()
+        self.on_answer_body = _ignore
         if self._transport is not None:
             self._transport.abort()
 
@@ -201,7 +210,7 @@ class UpstreamConnection(asyncio.Protocol):
         listener = self._listener
         if listener is not None:
             # Body pieces go straight to the listener: this is the path of every streamed event.
-            self.on_answer_body, self.on_answer_chunk = listener.on_answer_body, listener.on_answer_chunk
+            self.on_answer_body = listener.on_answer_body
             listener.on_answer_head(head)
 
     def on_whole_answer(self, head: ResponseHead, body: bytes) -> None:
@@ -212,15 +221,11 @@ class UpstreamConnection(asyncio.Protocol):
 
     def on_answer_end(self) -> None:
         listener, self._listener = self._listener, None
-        self._deafen()
+        self.on_answer_body = _ignore
         if listener is not None:
             listener.on_answer_end()
 
     # inside
-
-    def _deafen(self) -> None:
-        self.on_answer_body = _ignore
-        self.on_answer_chunk = _ignore_chunk
 
     def _settle(self) -> None:
         """The answer is over: back to the pool, or closed where there is any doubt."""
@@ -237,7 +242,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _lose(self, why: Lost) -> None:
         listener, self._listener = self._listener, None
-        self._deafen()
+        self.on_answer_body = _ignore
         self._reusable = False
         if listener is not None:
             if why in {Lost.CLOSED, Lost.RESET} and not self._answered and self.requests_sent > 1:
@@ -249,7 +254,3 @@ class UpstreamConnection(asyncio.Protocol):
 
 def _ignore(data: bytes) -> None:
     """Nobody waits for these bytes any more."""
-
-
-def _ignore_chunk(framed: bytes, data: bytes) -> None:
-    """As `_ignore`."""
