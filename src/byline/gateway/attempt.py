@@ -63,6 +63,8 @@ class Attempt:
     _connection: UpstreamConnection | None = None
     _meter: Meter | None = None
     _filter: UsageEventFilter | None = None
+    _send_chunk: Callable[[bytes], None] | None = None
+    """Set where a stream's chunks go on as they were framed."""
     _began = False
     _seen_body = False
     _over = False
@@ -141,6 +143,7 @@ class Attempt:
             lines = self._answer_lines(head)
             lines.append(b"x-byline-request-id: " + self._columns.request_id.encode())
             exchange.reply.start(head.status, head.reason, lines, length)
+            self._send_chunk = exchange.reply.chunk_sink() if self._filter is None else None
 
     def on_answer_body(self, data: bytes) -> None:
         if not self._seen_body:
@@ -160,9 +163,8 @@ class Attempt:
 
     def on_answer_chunk(self, framed: bytes, data: bytes) -> None:
         """The usual event of a stream: goes on as it was framed where nothing is left out of it."""
-        exchange = self._exchange
-        reply, connection = exchange.reply, self._connection
-        if reply is None or connection is None or self._filter is not None or not reply.relays_chunks:
+        exchange, connection, send = self._exchange, self._connection, self._send_chunk
+        if send is None or connection is None or exchange.reply is None:
             self.on_answer_body(data)
             self.on_read_done()
             return
@@ -173,7 +175,7 @@ class Attempt:
                 self._meter.feed(data)
             except Exception:  # noqa: BLE001 - logged there
                 self._give_up_metering()
-        reply.relay_chunk(framed)
+        send(framed)
         self._busy_s += exchange.clock.monotonic() - connection.read_began_at
 
     def on_read_done(self) -> None:

@@ -59,12 +59,9 @@ class ClientReply(ReplyWriter):
                 self._transport.writelines([head, body])
             self._answered()
 
-    def relay_chunk(self, framed: bytes) -> None:
-        if self.pieces:
-            self.pieces.append(framed)
-            self.flush()
-        elif self._transport is not None:
-            self._transport.write(framed)
+    def chunk_sink(self) -> Callable[[bytes], None] | None:
+        is_chunked = self._chunked and not self.to_head_request
+        return self._transport.write if is_chunked and self._transport is not None else None
 
     def flush(self) -> None:
         if self._transport is not None and self.pieces:

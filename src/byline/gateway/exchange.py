@@ -30,8 +30,6 @@ class Reply(Protocol):
     """The client's side of an exchange. After `end` or `cut` nothing may be written."""
 
     peer_address: str
-    relays_chunks: bool
-    """The answer goes out in chunks, so that a chunk as it came is as good as ours."""
 
     pieces: list[bytes]
     """Written, and not yet flushed."""
@@ -45,8 +43,11 @@ class Reply(Protocol):
         ...
 
     def write(self, data: bytes) -> None: ...
-    def relay_chunk(self, framed: bytes) -> None:
-        """A whole chunk with its framing, sent at once. Only where `relays_chunks`."""
+    def chunk_sink(self) -> Callable[[bytes], None] | None:
+        """Sends whole chunks as they were framed, at once; for when nothing waits to be flushed.
+
+        None where the body does not go out in chunks.
+        """
         ...
 
     def flush(self) -> None:

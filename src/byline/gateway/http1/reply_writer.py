@@ -11,8 +11,6 @@ class ReplyWriter:
     started = False
     ends_with_close = False
     """The client can tell the end of the body only by the end of the connection."""
-    relays_chunks = False
-    """The body goes out in chunks, so that a chunk as it came is as good as ours."""
     _chunked = False
 
     def __init__(self, to_http10: bool, to_head_request: bool) -> None:
@@ -30,7 +28,6 @@ class ReplyWriter:
                 lines.append(b"content-length: %d" % length)
         elif not self.to_http10:
             self._chunked = True
-            self.relays_chunks = not self.to_head_request
             lines.append(b"transfer-encoding: chunked")
         else:
             self.ends_with_close = True
