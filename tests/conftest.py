@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -24,6 +25,10 @@ from byline.testing.gateway_process import GatewayProcess
 # Busy machines are slow: that is no finding.
 settings.register_profile("byline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("byline")
+
+# A shell starts background jobs with interrupts ignored, and so would be whatever the tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PROVIDER_KEYS = {"ANTHROPIC_API_KEY": "sk-ant-upstream", "OPENAI_API_KEY": "sk-upstream"}
 CONFIG = """\
