@@ -42,9 +42,11 @@ docs: $(VENV)/demo.stamp
 
 # Flags: BENCH_ARGS="--rounds 1 --loads 2KB", CRASH_ARGS=..., OUTAGE_ARGS=...
 bench: $(VENV)/demo.stamp
-	@$(BIN)/python -m benchmarks.data_plane $(BENCH_ARGS)
-	@$(BIN)/python -m benchmarks.admission
-	@$(BIN)/python -m benchmarks.instrument
+	@result=0; \
+	$(BIN)/python -m benchmarks.data_plane $(BENCH_ARGS) || result=1; \
+	$(BIN)/python -m benchmarks.admission || result=1; \
+	$(BIN)/python -m benchmarks.instrument || result=1; \
+	exit $$result
 
 bench-ledger: $(VENV)/demo.stamp
 	@$(BIN)/python -m benchmarks.ledger --rows 10000000 $(LEDGER_ARGS)
