@@ -13,6 +13,8 @@ from tests.gateway.conftest import Rig, receive_answer, request
 from tests.gateway.upstream_script import OK, ScriptedUpstream, answer, hang_up
 from tests.redis_server import start_redis
 
+from byline.gateway.budgets import BudgetGate
+
 MakeRig = Callable[..., Rig]
 BODY = b'{"model":"claude-sonnet-4-6","max_tokens":100,"messages":[]}'
 CHAT = b'{"model":"gpt-4o","max_tokens":100,"messages":[]}'
@@ -52,6 +54,21 @@ def usage(input_tokens: int, output_tokens: int, extra: bytes = b"") -> object:
     body = {"id": "m", "type": "message", "model": "claude-sonnet-4-6", "stop_reason": "end_turn",
             "usage": {"input_tokens": input_tokens, "output_tokens": output_tokens}}  # fmt: skip
     return answer(json.dumps(body).encode(), OK + extra)
+
+
+def test_a_budget_that_cant_be_settled_costs_neither_the_row_nor_the_answer(
+    make_rig: MakeRig, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("unforeseen")
+
+    monkeypatch.setattr(BudgetGate, "settle", fail)
+    rig = make_rig(**budget(usd_per_week="5"))
+    upstream.scripts = [usage(3, 2)]
+    status, _, answered = ask(rig)
+    assert (status, answered["id"]) == (200, "m")
+    (row,) = rig.rows()
+    assert (row["outcome"], row["input_tokens"]) == ("ok", 3)
 
 
 def test_a_refusal_speaks_anthropics_language_and_leaves_a_row(

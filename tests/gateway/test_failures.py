@@ -12,7 +12,7 @@ import pytest
 from tests.gateway.conftest import Rig, receive_answer, receive_until, request
 from tests.gateway.upstream_script import OK, Captured, answer, hang_up
 
-from byline.apis import messages
+from byline.apis import anthropic_usage, messages
 from byline.apis.meter import AnswerMeter
 from byline.gateway.recognition import Recognizer
 
@@ -427,6 +427,20 @@ def test_a_meter_that_fails_costs_neither_the_answer_nor_the_row(
         assert receive_answer(client)[0].startswith(b"HTTP/1.1 200 ")
     (row,) = rig.rows()
     assert (row["outcome"], row["usage_complete"]) == ("ok", False)
+
+
+def test_an_answer_that_was_read_in_part_leaves_no_half_read_usage(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("unforeseen")
+
+    monkeypatch.setattr(anthropic_usage, "apply_usage", fail)
+    rig.upstream.scripts = [answer(b'{"id":"m","usage":{"input_tokens":3,"output_tokens":2}}')]
+    with ask(rig, b'{"model":"m"}') as client:
+        assert receive_answer(client)[0].startswith(b"HTTP/1.1 200 ")
+    (row,) = rig.rows()
+    assert (row["usage_complete"], row.get("raw_usage")) == (False, None)
 
 
 def test_a_usage_that_is_no_utf8_still_has_a_readable_row(rig: Rig) -> None:

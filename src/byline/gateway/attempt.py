@@ -127,7 +127,7 @@ class Attempt:
             self._route.api.read_answer(body, columns)
         except Exception:  # noqa: BLE001 - logged there
             self._give_up_metering()
-            reading = None
+            reading, columns.raw_usage = None, None  # it may have been read, and not yet be JSON
         is_ok = reading is not None and reading.error_type is None
         self._settle("ok" if is_ok else self._outcome(reading), reading)
         reply.answer(head.status, head.reason, lines, body)
@@ -346,12 +346,19 @@ class Attempt:
         if self._connection is not None and self._began:
             self._busy_s += ended_at - self._connection.read_began_at
         columns.overhead_us = round(self._busy_s * 1e6)
+        self._around.journal.append_end(columns, self._known.members)
         if not keep_exchange:
             exchange.in_flight = None
             if exchange.reservation is not None and self._around.budgets is not None:
-                record = self._known.with_attempt(columns)
-                self._around.budgets.settle(exchange, record, sent=self._connection is not None)
-        self._around.journal.append_end(columns, self._known.members)
+                self._settle_budgets(self._around.budgets)
+
+    def _settle_budgets(self, budgets: Settlement) -> None:
+        """What goes wrong here costs neither the row nor the answer; the reservation ends with its lease."""
+        record = self._known.with_attempt(self._columns)
+        try:
+            budgets.settle(self._exchange, record, sent=self._connection is not None)
+        except Exception:
+            log.exception("a budget could not be settled")
 
 
 def _explain(why: Lost) -> str:

@@ -9,10 +9,10 @@ from typing import Protocol
 import msgspec
 
 from byline.apis.api import Buffer, Family, RequestFacts
+from byline.gateway.attempt_columns import open_columns
 from byline.gateway.auth.admission import Admission
 from byline.gateway.callers import Caller, KnownHead
 from byline.gateway.http1.request_head import RequestHead
-from byline.gateway.ids import open_columns
 from byline.gateway.reservation import Reservation
 from byline.gateway.routes import Route
 from byline.identity.model import Attribution, Grant

@@ -10,9 +10,9 @@ from typing import Protocol
 
 from byline.gateway.admission import not_recorded
 from byline.gateway.attempt import Attempt, Surroundings
+from byline.gateway.attempt_columns import reopen_columns
 from byline.gateway.error_reply import send_refusal
 from byline.gateway.exchange import Exchange
-from byline.gateway.ids import reopen_columns
 from byline.gateway.upstream.dial import DialError
 from byline.gateway.upstream.pool import UpstreamPool
 from byline.usage.record import AttemptColumns

@@ -27,7 +27,6 @@ from byline.gateway.forwarding import Forwarder
 from byline.gateway.head_checks import body_too_large, check_head, upgrade_required
 from byline.gateway.http1.errors import ProtocolError
 from byline.gateway.http1.request_head import RequestHead, RequestHeadReader
-from byline.gateway.ids import new_uuid7
 from byline.gateway.local_routes import LocalRoutes
 from byline.gateway.reading import read_body
 from byline.gateway.recognition import Recognizer
@@ -36,6 +35,7 @@ from byline.gateway.refusals import Refused, kind_of_status
 from byline.gateway.repeats import Repeats
 from byline.gateway.routes import Routes, explain_unserved
 from byline.gateway.stamping import stamp
+from byline.usage.ids import new_uuid7
 from byline.usage.record import AttemptColumns
 
 log = logging.getLogger(__name__)

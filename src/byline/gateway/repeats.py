@@ -13,11 +13,11 @@ from typing import Protocol
 import msgspec
 
 from byline.apis.api import BodyError, Buffer, RequestFacts
+from byline.gateway.attempt_columns import open_columns
 from byline.gateway.callers import Caller, HeadMemory, Recalled
 from byline.gateway.conversations import MIN_BYTES, Conversations
 from byline.gateway.exchange import Clock, Exchange, Reply, UpstreamRequest, open_exchange
 from byline.gateway.http1.request_head import RequestHead
-from byline.gateway.ids import open_columns
 from byline.gateway.recognition import Recognizer
 from byline.gateway.record import know_columns
 from byline.gateway.refusals import Refused

@@ -6,11 +6,11 @@ and identity headers never do.
 
 from __future__ import annotations
 
+from byline.gateway.attempt_columns import traceparent
 from byline.gateway.auth.credentials import holds_byline_key
 from byline.gateway.exchange import Exchange
 from byline.gateway.http1.fields import Travel
 from byline.gateway.http1.request_head import RequestHead
-from byline.gateway.ids import traceparent
 from byline.gateway.provider import CLIENT_CREDENTIAL, Provider
 from byline.gateway.refusals import Refused
 from byline.gateway.routes import Route

@@ -1,14 +1,12 @@
-"""The columns that are fixed at accept: ids that sort by time, the time, and the trace."""
+"""What an attempt's columns begin with, fixed at accept: its ids, its time and its trace."""
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
 
-from byline.usage.ids import new_uuid7, new_uuid7_digits, with_hyphens
+from byline.usage.ids import new_uuid7_digits, with_hyphens
 from byline.usage.record import AttemptColumns
-
-__all__ = ["new_uuid7", "open_columns", "reopen_columns", "traceparent"]
 
 _TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 
