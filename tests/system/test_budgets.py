@@ -22,6 +22,7 @@ import httpx
 import pytest
 from tests.conftest import PROVIDER_KEYS
 from tests.redis_server import start_redis
+from tests.system.children import worker_pid
 
 from byline.assembly.budget_prices import BudgetPrices
 from byline.budgets.estimate import Estimator
@@ -216,9 +217,9 @@ def answered(url: str, key: str) -> bool:
 
 
 def kill_worker(gateway: GatewayProcess) -> None:
-    children = Path(f"/proc/{gateway.pid}/task/{gateway.pid}/children").read_text().split()
-    (worker,) = [pid for pid in children if "worker0" in Path(f"/proc/{pid}/cmdline").read_text()]
-    os.kill(int(worker), signal.SIGKILL)
+    worker = worker_pid(gateway.pid)
+    assert worker is not None
+    os.kill(worker, signal.SIGKILL)
 
 
 def wait_for(look: Any, good: Any, timeout_s: float = 15.0) -> Any:

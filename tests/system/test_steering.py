@@ -8,6 +8,8 @@ import signal
 import time
 from pathlib import Path
 
+from tests.system.children import worker_pid
+
 from byline.testing.gateway_process import GatewayProcess
 
 CONFIG = """\
@@ -28,19 +30,12 @@ def write_level(path: Path, level: str) -> None:
     fresh.replace(path)
 
 
-def worker_of(gateway: GatewayProcess) -> int | None:
-    children = Path(f"/proc/{gateway.pid}/task/{gateway.pid}/children").read_text().split()
-    return next(
-        (int(pid) for pid in children if b"worker0" in Path(f"/proc/{pid}/cmdline").read_bytes()), None
-    )
-
-
 def kill_worker(gateway: GatewayProcess, deadline: float) -> None:
     """Returns once another has taken its place."""
-    killed = worker_of(gateway)
+    killed = worker_pid(gateway.pid)
     if killed is not None:
         os.kill(killed, signal.SIGKILL)
-    while worker_of(gateway) in (killed, None):
+    while worker_pid(gateway.pid) in (killed, None):
         assert time.monotonic() < deadline, "no worker takes its place"
         time.sleep(0.02)
 
