@@ -83,6 +83,12 @@ class KeyDirectory:
         """True when the snapshot is too old to decide by, or there never was one."""
         return self._read_at is None or self._clock() - self._read_at > self._max_stale_s
 
+    def still_holds(self, generation: int) -> bool:
+        """Whether what was concluded in that generation may be acted on; asked for every request."""
+        read_at = self._read_at
+        fresh = read_at is not None and self._clock() - read_at <= self._max_stale_s
+        return fresh and generation == self._generation
+
     @property
     def generation(self) -> int:
         """Rises with every new snapshot: what was concluded from an older one may be wrong."""

@@ -20,7 +20,7 @@ from byline.gateway.error_reply import send_refusal
 from byline.gateway.exchange import Exchange, Reply, Tally
 from byline.gateway.http1.response_head import ResponseHead
 from byline.gateway.metering import open_meter
-from byline.gateway.record import close_columns, milliseconds
+from byline.gateway.record import close_columns
 from byline.gateway.refusals import Refused
 from byline.gateway.upstream.connection import Lost, UpstreamConnection
 from byline.usage.record import AttemptColumns, KnownColumns, Outcome, UsageRecord
@@ -43,6 +43,20 @@ class QuotaReader(Protocol):
 class Settlement(Protocol):
     def settle(self, exchange: Exchange, record: UsageRecord, *, sent: bool) -> None: ...
     def release(self, exchange: Exchange) -> None: ...
+
+
+class Sender(Protocol):
+    """Whoever made the attempt."""
+
+    def dial(self, exchange: Exchange, attempt: Attempt) -> None:
+        """A new connection for it, later."""
+        ...
+
+    def send_again(self, exchange: Exchange) -> None:
+        """Once more, on a fresh connection, as the next attempt."""
+        ...
+
+    def refuse_unrecorded(self, exchange: Exchange) -> None: ...
 
 
 class Surroundings(msgspec.Struct, frozen=True):
@@ -76,12 +90,12 @@ class Attempt:
         columns: AttemptColumns,
         known: KnownColumns,
         around: Surroundings,
-        send_again: Callable[[Exchange], None],
+        sender: Sender,
     ) -> None:
-        """`send_again`: once more, on a fresh connection, as the next attempt."""
-        self._send_again = send_again
+        self._sender = sender
         self._exchange = exchange
-        self._route = exchange.required_route
+        assert exchange.route is not None
+        self._route = exchange.route
         self._columns = columns
         self._known = known
         self._around = around
@@ -90,12 +104,26 @@ class Attempt:
     def is_over(self) -> bool:
         return self._over
 
+    def on_recorded(self) -> None:
+        """The journal knows of it: the request may leave."""
+        if self._over:
+            return  # the client went while the start was written
+        connection = self._route.provider.pool.take() if self._columns.attempt == 1 else None
+        if connection is not None:
+            self.send_on(connection)
+        else:
+            self._sender.dial(self._exchange, self)
+
+    def on_unrecorded(self) -> None:
+        self._sender.refuse_unrecorded(self._exchange)
+
     def send_on(self, connection: UpstreamConnection) -> None:
         exchange, request = self._exchange, self._exchange.request
         assert request is not None
         self._connection = connection
-        connection.send(request.head, request.segments, self, request.to_head_request)
-        self._busy_s += exchange.clock.monotonic() - exchange.body_at
+        now = exchange.clock.monotonic()
+        self._busy_s += now - exchange.body_at
+        connection.send(request.head, request.segments, self, request.to_head_request, now)
 
     def fail_before_sending(self, error_type: str, message: str, *, timed_out: bool) -> None:
         """No connection: the request has not left the gateway."""
@@ -112,7 +140,7 @@ class Attempt:
         """Nothing to wait for: metered without a Meter, sent with one write."""
         exchange, columns = self._exchange, self._columns
         reply = exchange.reply
-        if reply is None or exchange.hides_usage or head.is_encoded or not body.startswith(b"{"):
+        if reply is None or exchange.hides_usage or head.layout.is_encoded or not body.startswith(b"{"):
             self.on_answer_head(head)
             self.on_answer_body(body)
             self.on_answer_end()
@@ -120,8 +148,7 @@ class Attempt:
         self._note_head(head)
         self._note_first_byte()
         exchange.reply = None
-        lines = head.end_to_end_lines() if exchange.reservation is None else self._answer_lines(head)
-        lines.append(b"x-byline-request-id: " + columns.request_id.encode())
+        lines = self._answer_lines(head)
         reading: Reading | None = columns
         try:
             self._route.api.read_answer(body, columns)
@@ -140,9 +167,7 @@ class Attempt:
         if exchange.hides_usage and head.status == 200 and head.is_event_stream:
             self._filter, length = UsageEventFilter(), None
         if exchange.reply is not None:
-            lines = self._answer_lines(head)
-            lines.append(b"x-byline-request-id: " + self._columns.request_id.encode())
-            exchange.reply.start(head.status, head.reason, lines, length)
+            exchange.reply.start(head.status, head.reason, self._answer_lines(head), length)
             self._send_chunk = exchange.reply.chunk_sink() if self._filter is None else None
 
     def on_answer_body(self, data: bytes) -> None:
@@ -204,7 +229,7 @@ class Attempt:
         self._note_trouble(why)
         if why is Lost.STALE and self._columns.attempt == 1 and self._exchange.reply is not None:
             self._settle("upstream_error", keep_exchange=True)
-            self._send_again(self._exchange)
+            self._sender.send_again(self._exchange)
             return
         reply = self._exchange.reply
         if reply is None:
@@ -254,31 +279,30 @@ class Attempt:
     # inside
 
     def _note_head(self, head: ResponseHead) -> None:
-        columns, layout = self._columns, head.layout
+        columns, quota = self._columns, self._around.quota
         self._began = True
         columns.http_status = head.status
-        if layout.request_id:
-            columns.upstream_request_id = head.text_at(layout.request_id)
-        if layout.organization:
-            columns.provider_organization = head.text_at(layout.organization)
-        if self._around.quota is not None and (layout.quota or head.status == _TOO_MANY_REQUESTS):
+        columns.upstream_request_id = head.request_id
+        columns.provider_organization = head.organization
+        if quota is not None and (head.quota or head.status == _TOO_MANY_REQUESTS):
             try:
-                now = self._exchange.clock.wall()
-                columns.quota = self._around.quota.take(head, now, self._known.record)
+                columns.quota = quota.take(head, self._exchange.clock.wall(), self._known.record)
             except Exception:
                 log.exception("an answer of %s goes on with its limits unread", self._known.record.provider)
 
     def _note_first_byte(self) -> None:
         self._seen_body = True
         assert self._connection is not None  # the body came over it
-        self._columns.ttft_ms = milliseconds(self._connection.read_began_at - self._exchange.accepted_at)
+        waited_s = self._connection.read_began_at - self._exchange.accepted_at
+        self._columns.ttft_ms = int(waited_s * 1e6) / 1e3
 
     def _answer_lines(self, head: ResponseHead) -> list[bytes]:
-        exchange = self._exchange
-        if exchange.reservation is None:
-            return head.end_to_end_lines()
-        is_anthropic = exchange.required_route.provider.family == "anthropic"
-        return answer_lines(exchange.reservation, head, is_anthropic=is_anthropic)
+        own_line = b"x-byline-request-id: " + self._columns.request_id.encode()
+        reservation = self._exchange.reservation
+        if reservation is None:
+            return [*head.layout.travelling(head.lines), own_line]
+        is_anthropic = self._route.provider.family == "anthropic"
+        return [*answer_lines(reservation, head, is_anthropic=is_anthropic), own_line]
 
     def _abort(self, outcome: Outcome) -> None:
         if self._over:
@@ -345,7 +369,7 @@ class Attempt:
             columns.usage_complete = False
         if self._connection is not None and self._began:
             self._busy_s += ended_at - self._connection.read_began_at
-        columns.overhead_us = round(self._busy_s * 1e6)
+        columns.overhead_us = int(self._busy_s * 1e6)
         self._around.journal.append_end(columns, self._known.members)
         if not keep_exchange:
             exchange.in_flight = None

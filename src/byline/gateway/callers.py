@@ -67,7 +67,7 @@ class KeyState(Protocol):
 
     @property
     def generation(self) -> int: ...
-    def is_stale(self) -> bool: ...
+    def still_holds(self, generation: int) -> bool: ...
     def expiry(self, key_id: str) -> float | None: ...
     def record_use(self, key_id: str, at: float) -> None: ...
 
@@ -100,7 +100,7 @@ class HeadMemory:
         digest = self._secret.copy()
         digest.update(text)
         known = self._known.get(digest.digest())
-        if known is None or known.generation != self._keys.generation or self._keys.is_stale():
+        if known is None or not self._keys.still_holds(known.generation):
             return None
         now = self._wall()
         if known.expires_at is not None and now >= known.expires_at:

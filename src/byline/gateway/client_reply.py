@@ -27,8 +27,9 @@ class ClientReply(ReplyWriter):
         body_is_read: bool,
     ) -> None:
         """`head` None: nothing that came could be read as a request. `close_after`: and the connection ends."""
-        line = None if head is None else head.line
-        super().__init__(line is not None and line.minor == 0, line is not None and line.method == b"HEAD")
+        super().__init__()
+        if head is not None and (head.line.minor == 0 or head.line.method == b"HEAD"):
+            self.to_http10, self.to_head_request = head.line.minor == 0, head.line.method == b"HEAD"
         self._head = head
         self._transport: asyncio.Transport | None = transport
         self._answered = answered
@@ -50,13 +51,15 @@ class ClientReply(ReplyWriter):
             self.end()
             return
         self.started = True
-        lines.append(b"content-length: %d" % len(body))
         if self._transport is not None:
-            head = b"HTTP/1.1 %d %b\r\n%b\r\n\r\n" % (status, reason, b"\r\n".join(lines))
+            lines[0:0] = (b"HTTP/1.1 %d %b" % (status, reason),)
+            lines.append(b"content-length: %d\r\n" % len(body))
             if len(body) <= JOINED_BYTES:
-                self._transport.write(head + body)
+                lines.append(body)
+                self._transport.write(b"\r\n".join(lines))
             else:
-                self._transport.writelines([head, body])
+                lines.append(b"")
+                self._transport.writelines([b"\r\n".join(lines), body])
             self._answered()
 
     def chunk_sink(self) -> Callable[[bytes], None] | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from functools import partial
 from typing import Protocol
 
 from byline.gateway.admission import not_recorded
@@ -44,33 +43,22 @@ class Forwarder:
         self._around = around
         self._dials: set[asyncio.Task[None]] = set()
 
-    def forward(self, exchange: Exchange, *, reuse: bool = True) -> None:
+    def forward(self, exchange: Exchange) -> None:
         columns, known = exchange.columns, exchange.known_columns
         assert known is not None
-        attempt = Attempt(exchange, columns, known, self._around, self.send_again)
-        exchange.in_flight = attempt
-        self._journal.append_start(
-            columns,
-            partial(self._send, exchange, attempt, reuse),
-            partial(self._refuse_unrecorded, exchange),
-            known.members,
-        )
+        exchange.in_flight = attempt = Attempt(exchange, columns, known, self._around, self)
+        self._journal.append_start(columns, attempt.on_recorded, attempt.on_unrecorded, known.members)
         if exchange.body_length > FLUSHED_BODY_BYTES:
             self._journal.flush()
 
     def send_again(self, exchange: Exchange) -> None:
         """Attempt 2, on a fresh connection: a reused one had ended before any byte of an answer."""
         exchange.columns = reopen_columns(exchange.columns, exchange.clock.wall())
-        self.forward(exchange, reuse=False)
+        self.forward(exchange)
 
-    def _send(self, exchange: Exchange, attempt: Attempt, reuse: bool) -> None:
-        if attempt.is_over:
-            return  # the client went while the start was written
+    def dial(self, exchange: Exchange, attempt: Attempt) -> None:
+        """Sends on a new connection, as soon as there is one."""
         pool = exchange.required_route.provider.pool
-        connection = pool.take() if reuse else None
-        if connection is not None:
-            attempt.send_on(connection)
-            return
         task = asyncio.get_running_loop().create_task(self._dial(exchange, pool, attempt))
         self._dials.add(task)
         task.add_done_callback(self._dials.discard)
@@ -95,7 +83,7 @@ class Forwarder:
         else:
             attempt.send_on(connection)
 
-    def _refuse_unrecorded(self, exchange: Exchange) -> None:
+    def refuse_unrecorded(self, exchange: Exchange) -> None:
         reply, exchange.reply = exchange.reply, None
         exchange.in_flight = None
         if self._around.budgets is not None:

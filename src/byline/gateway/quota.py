@@ -32,6 +32,16 @@ class CredentialQuota(msgspec.Struct, frozen=True):
     snapshot: QuotaSnapshot
 
 
+class _Said(msgspec.Struct, frozen=True):
+    """What certain lines meant within a certain second."""
+
+    lines: tuple[bytes, ...]
+    second: int
+    status: int
+    snapshot: QuotaSnapshot
+    on_row: msgspec.Raw
+
+
 class QuotaWatch:
     """One per worker. Most answers repeat the quota lines of the one before: those are read once."""
 
@@ -40,8 +50,9 @@ class QuotaWatch:
         self._latest: dict[tuple[str, str], LatestQuota] = {}
         for each in known:
             self._of(each.provider, each.credential).observe(each.snapshot)
-        self._seen: dict[Block, tuple[msgspec.Raw, QuotaSnapshot]] = {}
-        self._observed: dict[tuple[str, str], QuotaSnapshot] = {}
+        self._seen: dict[Block, _Said] = {}
+        self._last: _Said | None = None
+        self._observed: dict[tuple[str, str | None], QuotaSnapshot] = {}
         """The last of each credential, as read: its like is no news."""
         self._changed = False
         self._rules = DEFAULT_RULES
@@ -50,19 +61,27 @@ class QuotaWatch:
         """From the next answer on."""
         self._rules = rules
         self._seen.clear()
+        self._last = None
 
     def take(self, head: ResponseHead, now: float, whose: UsageRecord) -> msgspec.Raw:
         """What the head says of the limits of `whose` credential, as it stands on the row."""
-        lines = head.quota
+        said, second = self._last, int(now)
         # Within a second the same lines mean the same, durations and elapsed times included.
-        block = (head.status, int(now), *lines)
-        known = self._seen.get(block)
-        if known is None:
-            known = self._read(block, head, now)
-        columns, snapshot = known
-        if whose.credential != CLIENT_CREDENTIAL:
-            self._keep(whose, snapshot)
-        return columns
+        if (
+            said is None
+            or said.lines is not head.quota
+            or said.second != second
+            or said.status != head.status
+        ):
+            block = (head.status, second, *head.quota)
+            self._last = said = self._seen.get(block) or self._read(block, head, now)
+        snapshot, credential = said.snapshot, whose.credential
+        if (
+            credential != CLIENT_CREDENTIAL
+            and self._observed.get((whose.provider, credential)) is not snapshot
+        ):
+            self._keep(whose.provider, credential, snapshot)
+        return said.on_row
 
     def write(self) -> None:
         """Replaces the file whole if anything is new. A full disk leaves the old one."""
@@ -82,22 +101,19 @@ class QuotaWatch:
         except OSError:
             self._changed = True
 
-    def _read(self, block: Block, head: ResponseHead, now: float) -> tuple[msgspec.Raw, QuotaSnapshot]:
+    def _read(self, block: Block, head: ResponseHead, now: float) -> _Said:
         headers: Mapping[str, str] = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(head.values())
         }
         snapshot = read_quota(headers, status_code=head.status, now=now, rules=self._rules)
         if len(self._seen) >= MAX_KEPT_BLOCKS:
             self._seen.clear()
-        known = self._seen[block] = (on_row(snapshot), snapshot)
-        return known
+        said = self._seen[block] = _Said(head.quota, int(now), head.status, snapshot, on_row(snapshot))
+        return said
 
-    def _keep(self, whose: UsageRecord, snapshot: QuotaSnapshot) -> None:
-        credential = whose.provider, whose.credential or "default"
-        if self._observed.get(credential) is snapshot:
-            return
-        self._observed[credential] = snapshot
-        self._of(*credential).observe(snapshot)
+    def _keep(self, provider: str, credential: str | None, snapshot: QuotaSnapshot) -> None:
+        self._observed[provider, credential] = snapshot
+        self._of(provider, credential or "default").observe(snapshot)
         self._changed = True
 
     def _of(self, provider: str, credential: str) -> LatestQuota:

@@ -79,15 +79,11 @@ def close_columns(
     columns.outcome = outcome
     columns.ended_at = datetime.fromtimestamp(clock.wall(), UTC)
     ended_at = clock.monotonic()
-    columns.duration_ms = milliseconds(ended_at - exchange.accepted_at)
+    # To the microsecond; a fifth of the cost of `round`.
+    columns.duration_ms = int((ended_at - exchange.accepted_at) * 1e6) / 1e3
     if reading is not None:
         fill_usage(columns, reading)
     return ended_at
-
-
-def milliseconds(duration_s: float) -> float:
-    """To the microsecond; a fifth of the cost of `round`."""
-    return int(duration_s * 1e6) / 1e3
 
 
 def _retry_count(value: bytes | None) -> int | None:

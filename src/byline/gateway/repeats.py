@@ -14,7 +14,7 @@ import msgspec
 
 from byline.apis.api import BodyError, Buffer, RequestFacts
 from byline.gateway.attempt_columns import open_columns
-from byline.gateway.callers import Caller, HeadMemory, Recalled
+from byline.gateway.callers import Caller, HeadMemory, KnownHead, Recalled
 from byline.gateway.conversations import MIN_BYTES, Conversations
 from byline.gateway.exchange import Clock, Exchange, Reply, UpstreamRequest, open_exchange
 from byline.gateway.http1.request_head import RequestHead
@@ -32,8 +32,6 @@ MAX_KNOWN_BODIES = 4096
 MAX_KEY_BYTES = 4096
 MAX_BODY_BYTES = 256 * 1024
 """Beyond it members are better read one by one; see `wire.json_members`."""
-JOINED_BYTES = 16 * 1024
-"""Up to this size one copy is cheaper than handing over pieces."""
 
 _decode = msgspec.json.Decoder(Members).decode
 _encode = msgspec.json.Encoder().encode
@@ -77,41 +75,37 @@ class Repeats:
         known, length, begin = recalled.known, recalled.content_length, head_end + 4
         if len(data) != begin + length or not 0 < length <= self._max_body_bytes or not known.repeatable:
             return None
-        text = data[begin:] if length <= JOINED_BYTES else memoryview(data)[begin:]
-        found = self._read(known.serial, known.route.bodies, data, text)
+        if length < MIN_BYTES:
+            text = data[begin:]
+            found = _read_whole(known.route.bodies, data, text)
+        else:
+            text = memoryview(data)[begin:]
+            found = self._read_large(known, data, text)
         if found is None:
             return None
         key = found.key(known.serial)
         body = self._bodies.get(key) or self._learn(recalled, key, found)
         if body is None:
             return None
-        exchange = Exchange(
-            known.head, client.new_reply(known.head, body_is_read=True), known.family, self._clock, accepted_at,
-            accepted_at, open_columns(recalled.at, recalled.traceparent), known, known.route, known.admission,
-            body.caller.attribution, body.facts, body.caller, length, body.hides_usage, body.columns,
-        )  # fmt: skip
+        columns, route, caller = open_columns(recalled.at, recalled.traceparent), known.route, body.caller
         pieces = _edited(text, found, body)
-        pieces[0] = body.caller.head_start + end_upstream_head(exchange, length + body.growth)
-        if length <= JOINED_BYTES:
-            exchange.request = UpstreamRequest(b"".join(pieces), ())
-        else:
-            exchange.request = UpstreamRequest(b"", pieces)
-        return exchange
+        pieces[0] = caller.head_start + end_upstream_head(route.provider, columns, length + body.growth)
+        # Of small bodies one copy is cheaper than handing over pieces.
+        is_small = length < MIN_BYTES
+        request = UpstreamRequest(b"".join(pieces), ()) if is_small else UpstreamRequest(b"", pieces)
+        return Exchange(
+            known.head, client.new_reply(known.head, body_is_read=True), known.family, self._clock, accepted_at,
+            accepted_at, columns, known, route, known.admission, caller.attribution, body.facts, caller,
+            length, body.hides_usage, body.columns, request,
+        )  # fmt: skip
 
-    def _read(
-        self, serial: bytes, bodies: CompactReader, data: bytes, text: bytes | memoryview
-    ) -> CompactText | KnownText | None:
-        """None where the body is not plain or its text is not UTF-8."""
-        if isinstance(text, memoryview) and len(text) >= MIN_BYTES:
-            return self._conversations.find(serial, text) or self._read_large(serial, bodies, data, text)
-        return _read_whole(bodies, data, text)
-
-    def _read_large(
-        self, serial: bytes, bodies: CompactReader, data: bytes, text: memoryview
-    ) -> CompactText | None:
-        found = _read_whole(bodies, data, text)
+    def _read_large(self, known: KnownHead, data: bytes, text: memoryview) -> CompactText | KnownText | None:
+        continued = self._conversations.find(known.serial, text)
+        if continued is not None:
+            return continued
+        found = _read_whole(known.route.bodies, data, text)
         if found is not None:
-            self._conversations.keep(serial, text, found)
+            self._conversations.keep(known.serial, text, found)
         return found
 
     def _learn(self, recalled: Recalled, key: bytes, found: CompactText | KnownText) -> KnownBody | None:
@@ -147,6 +141,7 @@ class Repeats:
 
 
 def _read_whole(bodies: CompactReader, data: bytes, text: bytes | memoryview) -> CompactText | None:
+    """None where the body is not plain or its text is not UTF-8."""
     found = bodies.read(text)
     return found if found is not None and (data.isascii() or _is_utf8(data)) else None
 

@@ -20,7 +20,8 @@ def stamp(exchange: Exchange, caller: Caller, tally: Tally) -> None:
         stamped = stamp_body(exchange, caller)
         method = exchange.head.line.method
         has_body = stamped.length > 0 or method not in {b"GET", b"HEAD"}
-        head = caller.head_start + end_upstream_head(exchange, stamped.length if has_body else None)
+        provider, length = exchange.required_route.provider, stamped.length if has_body else None
+        head = caller.head_start + end_upstream_head(provider, exchange.columns, length)
         exchange.request = UpstreamRequest(head, stamped.segments, method == b"HEAD")
     if caller.decision is not None:
         for count in caller.decision.counts:

@@ -15,6 +15,7 @@ from byline.gateway.provider import CLIENT_CREDENTIAL, Provider
 from byline.gateway.refusals import Refused
 from byline.gateway.routes import Route
 from byline.identity.model import Actor
+from byline.usage.record import AttemptColumns
 
 
 def start_upstream_head(exchange: Exchange, credential_line: bytes) -> bytes:
@@ -36,11 +37,11 @@ def start_upstream_head(exchange: Exchange, credential_line: bytes) -> bytes:
     return b"\r\n".join(lines) + b"\r\n"
 
 
-def end_upstream_head(exchange: Exchange, body_length: int | None) -> bytes:
+def end_upstream_head(provider: Provider, columns: AttemptColumns, body_length: int | None) -> bytes:
     """The lines that differ. `body_length` None: a request without a body."""
     end = b"\r\n" if body_length is None else b"Content-Length: %d\r\n\r\n" % body_length
-    if exchange.required_route.provider.forward_traceparent:
-        return b"traceparent: " + traceparent(exchange.columns) + b"\r\n" + end
+    if provider.forward_traceparent:
+        return b"traceparent: " + traceparent(columns) + b"\r\n" + end
     return end
 
 

@@ -9,6 +9,7 @@ import os
 import random
 
 _generator = random.Random(random.SystemRandom().getrandbits(64))  # noqa: S311 - names, not secrets
+_VERSION_AND_VARIANT = 0x7000_8000_0000_0000_0000
 random_bits = _generator.getrandbits
 # Two children of one process must not make the same ids.
 os.register_at_fork(after_in_child=lambda: _generator.seed(random.SystemRandom().getrandbits(64)))
@@ -21,9 +22,8 @@ def new_uuid7(epoch_s: float) -> str:
 
 def new_uuid7_digits(epoch_s: float) -> str:
     """Its 32 hexadecimal digits."""
-    stamp = int(epoch_s * 1000)
-    random_parts = random_bits(12), 0x8000 | random_bits(14), random_bits(48)
-    return "%012x7%03x%04x%012x" % (stamp, *random_parts)  # noqa: UP031 - twice as fast
+    bits = int(epoch_s * 1000) << 80 | _VERSION_AND_VARIANT | random_bits(12) << 64 | random_bits(62)
+    return bits.to_bytes(16, "big").hex()
 
 
 def with_hyphens(digits: str) -> str:

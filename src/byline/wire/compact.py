@@ -9,6 +9,7 @@ of a sum, where rendering or walking would pass over the text once more.
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import islice
 
 import msgspec
 
@@ -47,8 +48,6 @@ class CompactText(msgspec.Struct, frozen=True, gc=False):
 
     shape: Shape
     values: Members
-    lengths: list[int]
-    """Of the values."""
 
     def key(self, prefix: bytes) -> bytes:
         """What the watched members are, as bytes that nothing else has."""
@@ -62,8 +61,8 @@ class CompactText(msgspec.Struct, frozen=True, gc=False):
     def span(self, name: str, length: int) -> tuple[int, int]:
         """Where the value of a member stands. `length` is the text's."""
         index, before = self.shape.places[name]
-        start = before + sum(self.lengths[:index])
-        return start, start + self.lengths[index]
+        start = before + sum(map(len, islice(self.values.values(), index)))
+        return start, start + len(self.values[name])
 
 
 class CompactReader:
@@ -82,10 +81,9 @@ class CompactReader:
         except (msgspec.MsgspecError, ValueError, RecursionError):
             return None
         shape = self._shapes.get(tuple(values)) or self._shape_of(values)
-        lengths = list(map(len, values.values()))
-        if shape is None or shape.frame_bytes + sum(lengths) != len(text):
+        if shape is None or shape.frame_bytes + sum(map(len, values.values())) != len(text):
             return None
-        return CompactText(shape, values, lengths)
+        return CompactText(shape, values)
 
     def _shape_of(self, values: Members) -> Shape | None:
         if not 0 < len(values) <= MAX_MEMBERS:

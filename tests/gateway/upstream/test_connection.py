@@ -98,9 +98,9 @@ def open_connection(
 
 def hear(end: socket.socket, reads: list[bytes]) -> tuple[Heard, bool]:
     """What was heard, and whether the connection may be used again."""
-    heard, released = Heard(), list[UpstreamConnection]()
-    connection = open_connection(end, Clock(), released)
-    connection.send(b"GET / HTTP/1.1\r\n\r\n", (), heard)
+    heard, released, clock = Heard(), list[UpstreamConnection](), Clock()
+    connection = open_connection(end, clock, released)
+    connection.send(b"GET / HTTP/1.1\r\n\r\n", (), heard, to_head_request=False, now=clock())
     for read in reads:
         if heard.lost is None:
             connection.data_received(read)
@@ -166,7 +166,7 @@ def test_a_stream_of_lone_chunks_stalls_only_once_they_stop_coming(
 ) -> None:
     heard, clock = Heard(), Clock()
     connection = open_connection(ends[0], clock, [])
-    connection.send(b"GET / HTTP/1.1\r\n\r\n", (), heard)
+    connection.send(b"GET / HTTP/1.1\r\n\r\n", (), heard, to_head_request=False, now=clock())
     connection.data_received(CHUNKED)
     for clock.now in (6.0, 12.0, 18.0):
         connection.data_received(chunk(b"on and on"))

@@ -111,7 +111,8 @@ async def _models_status(provider: Provider, credential: Credential) -> int:
     connection = await provider.pool.connect()
     try:
         answer = _Answer()
-        connection.send(_request(provider, credential), [], answer)
+        request = _request(provider, credential)
+        connection.send(request, [], answer, to_head_request=False, now=time.monotonic())
         return await answer.done
     finally:
         connection.abort()

@@ -10,7 +10,7 @@ import re
 from itertools import compress, count
 from operator import ne
 
-from byline.gateway.http1.response_head import ResponseHead, read_length, read_response_head
+from byline.gateway.http1.response_head import ResponseHead, read_id, read_length, read_response_head
 
 MAX_KEPT_HEAD_BYTES = 16_384
 _VALUE = re.compile(rb"[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?")
@@ -37,11 +37,29 @@ class AnswerHeads:
 
 def _like(last: ResponseHead, lines: list[bytes]) -> ResponseHead | None:
     """None where more than values differ."""
-    layout, length = last.layout, last.content_length
+    layout, length, quota = last.layout, last.content_length, last.quota
+    request_id, organization = last.request_id, last.organization
     for index in compress(count(), map(ne, lines, last.lines)):
         beginning, line = layout.beginnings[index], lines[index]
         if not (beginning and line.startswith(beginning) and _VALUE.fullmatch(line, len(beginning))):
             return None
         if index == layout.length_at:
             length = read_length(line[len(beginning) :])
-    return ResponseHead(last.status, last.reason, lines, layout, length, last.chunked, last.keep_alive)
+        elif index == layout.request_id_at:
+            request_id = read_id(line[len(beginning) :])
+        elif index == layout.organization_at:
+            organization = read_id(line[len(beginning) :])
+        elif index in layout.quota_at:
+            quota = layout.quota(lines)
+    return ResponseHead(
+        last.status,
+        last.reason,
+        lines,
+        layout,
+        length,
+        last.chunked,
+        last.keep_alive,
+        quota,
+        request_id,
+        organization,
+    )

@@ -11,11 +11,11 @@ class ReplyWriter:
     started = False
     ends_with_close = False
     """The client can tell the end of the body only by the end of the connection."""
+    to_http10 = False
+    to_head_request = False
     _chunked = False
 
-    def __init__(self, to_http10: bool, to_head_request: bool) -> None:
-        self.to_http10 = to_http10
-        self.to_head_request = to_head_request
+    def __init__(self) -> None:
         self.pieces: list[bytes] = []
 
     def begin(

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import lru_cache
+from operator import itemgetter
+from typing import cast
 
 import msgspec
 
@@ -38,6 +42,10 @@ class AnswerFramingError(Exception):
     """The upstream's bytes are not one clean HTTP/1.1 answer: never reuse its connection."""
 
 
+Lines = list[bytes]
+Pick = Callable[[Lines], tuple[bytes, ...]]
+
+
 class AnswerField(msgspec.Struct, frozen=True, gc=False):
     name: bytes
     """Lower case."""
@@ -59,14 +67,16 @@ class HeadLayout(msgspec.Struct, frozen=True):
     """Of the lines, up to the value; empty where another value would change more than itself."""
     read: dict[bytes, int]
     """Where the few headers stand that mean something to the gateway, by lower-case name."""
-    travelling: list[int]
+    travelling: Pick
     """The lines that go back to the client: without what concerned our connection to the provider alone."""
-    quota: list[int]
+    quota: Pick
     """The lines that tell of the provider's limits."""
+    quota_at: frozenset[int]
     length_at: int
     """The line of the Content-Length; 0 without one, as with those below."""
-    request_id: int
-    organization: int
+    request_id_at: int
+    organization_at: int
+    is_encoded: bool
 
 
 class ResponseHead(msgspec.Struct, gc=False):
@@ -80,28 +90,19 @@ class ResponseHead(msgspec.Struct, gc=False):
     content_length: int | None
     chunked: bool
     keep_alive: bool
+    quota: tuple[bytes, ...]
+    """The lines that tell of the provider's limits; the very same object where they are the last answer's."""
+    request_id: str | None
+    organization: str | None
 
     def value(self, name: bytes) -> bytes | None:
         """Of one of the headers in `_READ`, by its lower-case name."""
         at = self.layout.read.get(name)
         return None if at is None else _value(self.lines[at])
 
-    def text_at(self, line: int) -> str | None:
-        """An id as it goes on a row; None for an empty one."""
-        value = self.lines[line][len(self.layout.beginnings[line]) :]
-        return value[:MAX_ID_BYTES].decode("latin-1").rstrip() or None
-
-    @property
-    def quota(self) -> tuple[bytes, ...]:
-        return tuple(map(self.lines.__getitem__, self.layout.quota))
-
     @property
     def is_event_stream(self) -> bool:
         return (self.value(b"content-type") or b"").startswith(b"text/event-stream")
-
-    @property
-    def is_encoded(self) -> bool:
-        return b"content-encoding" in self.layout.read
 
     def values(self) -> list[tuple[bytes, bytes]]:
         """(lower-case name, value) of every line."""
@@ -109,9 +110,14 @@ class ResponseHead(msgspec.Struct, gc=False):
             (name, _value(line)) for name, line in zip(self.layout.names, self.lines, strict=True) if name
         ]
 
-    def end_to_end_lines(self) -> list[bytes]:
-        """As sent and in order. The list is the caller's own."""
-        return list(map(self.lines.__getitem__, self.layout.travelling))
+    @property
+    def is_encoded(self) -> bool:
+        return self.layout.is_encoded
+
+    @property
+    def end_to_end_lines(self) -> tuple[bytes, ...]:
+        """As sent and in order."""
+        return self.layout.travelling(self.lines)
 
 
 def _value(line: bytes) -> bytes:
@@ -136,7 +142,19 @@ def read_response_head(lines: list[bytes]) -> ResponseHead:
             framing.add(field.name, field.value)
     length = framing.checked_length()
     layout = _lay_out(fields)
-    return ResponseHead(status, reason, lines, layout, length, framing.chunked, framing.keep_alive)
+    return ResponseHead(
+        status, reason, lines, layout, length, framing.chunked, framing.keep_alive, layout.quota(lines),
+        _id_at(layout.request_id_at, lines, layout), _id_at(layout.organization_at, lines, layout),
+    )  # fmt: skip
+
+
+def read_id(value: bytes) -> str | None:
+    """As it goes on a row; None for an empty one."""
+    return value[:MAX_ID_BYTES].decode("latin-1").rstrip() or None
+
+
+def _id_at(index: int, lines: Lines, layout: HeadLayout) -> str | None:
+    return read_id(lines[index][len(layout.beginnings[index]) :]) if index else None
 
 
 def _lay_out(fields: list[AnswerField]) -> HeadLayout:
@@ -145,20 +163,36 @@ def _lay_out(fields: list[AnswerField]) -> HeadLayout:
         if field.is_read:
             read.setdefault(field.name, index)
     dropped = _named_in(fields[read[b"connection"]].value if b"connection" in read else None)
+    travelling = [
+        index
+        for index, field in enumerate(fields)
+        if field.name and not field.is_hop_by_hop and field.name not in dropped
+    ]
+    quota = [index for index, field in enumerate(fields) if field.is_quota]
     return HeadLayout(
         [field.name for field in fields],
         [field.beginning for field in fields],
         read,
-        [
-            index
-            for index, field in enumerate(fields)
-            if field.name and not field.is_hop_by_hop and field.name not in dropped
-        ],
-        [index for index, field in enumerate(fields) if field.is_quota],
+        _pick(*travelling),
+        _pick(*quota),
+        frozenset(quota),
         read.get(b"content-length", 0),
         read.get(b"request-id") or read.get(b"x-request-id", 0),
         read.get(b"anthropic-organization-id") or read.get(b"openai-organization", 0),
+        b"content-encoding" in read,
     )
+
+
+@lru_cache(maxsize=1024)
+def _pick(*indices: int) -> Pick:
+    """As a tuple what `itemgetter` gives as one only of several."""
+    match indices:
+        case ():
+            return lambda _: ()
+        case (index,):
+            return lambda lines: (lines[index],)
+        case _:
+            return cast("Pick", itemgetter(*indices))
 
 
 def _named_in(connection: bytes | None) -> set[bytes]:

@@ -165,7 +165,8 @@ class UpstreamConnection(asyncio.Protocol):
         head: bytes,
         body: Sequence[bytes | memoryview],
         listener: AttemptListener,
-        to_head_request: bool = False,
+        to_head_request: bool,
+        now: float,
     ) -> None:
         assert self._transport is not None
         assert self._listener is None
@@ -173,7 +174,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._answered = False
         self._reader.expect(to_head_request)
         self.requests_sent += 1
-        self.deadline = self._clock() + self._timeouts.first_byte_s
+        self.deadline = now + self._timeouts.first_byte_s
         if body:
             self._transport.writelines([head, *body])
         else:

@@ -35,14 +35,8 @@ def new_writer_id(name: str) -> str:
     return f"{name}-{time.time_ns():016x}-{secrets.token_hex(4)}"
 
 
-class _PendingStart(msgspec.Struct, gc=False):
-    """A start whose line waits at `begin:end` of the buffer."""
-
-    request_id: str
-    begin: int
-    end: int
-    then: Callback
-    on_refused: Callback | None
+_Start = tuple[Row, bytes, int, Callback, Callback | None]
+"""Record, what is known of it, where its line ends in the buffer, what to call once it is written, or if it is not."""
 
 
 class JournalWriter:
@@ -67,8 +61,9 @@ class JournalWriter:
         self._call_soon, self._call_later, self._now = call_soon, call_later, now
         self._counters = JournalCounters()
         self._buffer = bytearray()
-        self._starts: list[_PendingStart] = []
-        self._open: dict[str, tuple[Row, bytes]] = {}
+        self._starts: list[_Start] = []
+        """Those whose line waits in the buffer."""
+        self._open: dict[str, _Start] = {}
         """Attempts whose start is kept and whose end has not come."""
         self._flush_due = False
         self._closed = False
@@ -109,12 +104,12 @@ class JournalWriter:
         if self._outage is not None:
             self._append_start_in_outage(record, known, then, on_refused)
             return
-        begin = len(self._buffer)
         if not self._append(entries.START, record, known):
             self._decide_unwritten(then, on_refused)
             return
-        self._open[record.request_id] = record, known
-        self._starts.append(_PendingStart(record.request_id, begin, len(self._buffer), then, on_refused))
+        start = record, known, len(self._buffer), then, on_refused
+        self._open[record.request_id] = start
+        self._starts.append(start)
 
     def append_end(self, record: Row, known: bytes = b"") -> None:
         """Log the whole row of an attempt, also of one that never had a start."""
@@ -172,7 +167,7 @@ class JournalWriter:
             if not self._has_room():
                 self._lose()
             elif self._append(entries.START, record, known):
-                self._open[record.request_id] = record, known
+                self._open[record.request_id] = record, known, 0, then, on_refused
         self._decide_unwritten(then, on_refused)
 
     def _decide_unwritten(self, then: Callback, on_refused: Callback | None) -> None:
@@ -202,8 +197,8 @@ class JournalWriter:
         starts, self._starts = self._starts, []
         if error is None:
             self._rotate_if_due()
-            for start in starts:
-                _run(start.then)
+            for _, _, _, then, _ in starts:
+                _run(then)
         else:
             self._begin_outage(error)
             self._settle(starts, size - len(self._buffer))
@@ -215,22 +210,24 @@ class JournalWriter:
         self._counters.bytes += size - len(self._buffer)
         return error
 
-    def _settle(self, starts: list[_PendingStart], written: int) -> None:
+    def _settle(self, starts: list[_Start], written: int) -> None:
         """Answer the starts of a write that failed after `written` bytes of the buffer."""
         if self._options.on_failure == "fail_open":
-            for start in starts:
-                _run(start.then)
+            for _, _, _, then, _ in starts:
+                _run(then)
             return
-        refused = [start for start in starts if start.end > written]
-        for start in reversed(refused):
-            del self._buffer[start.begin - written : start.end - written]
-            self._open.pop(start.request_id, None)
-        for start in starts[: len(starts) - len(refused)]:
-            _run(start.then)
-        for start in refused:
+        kept = [start for start in starts if start[2] <= written]
+        refused = starts[len(kept) :]
+        for record, _, end, _, _ in reversed(refused):
+            line_end = end - written
+            del self._buffer[self._buffer.rfind(b"\n", 0, line_end - 1) + 1 : line_end]
+            self._open.pop(record.request_id, None)
+        for _, _, _, then, _ in kept:
+            _run(then)
+        for _, _, _, _, on_refused in refused:
             self._counters.refused_starts += 1
-            if start.on_refused is not None:
-                _run(start.on_refused)
+            if on_refused is not None:
+                _run(on_refused)
 
     # Changing segments
 
@@ -262,7 +259,7 @@ class JournalWriter:
             return
         self._counters.rotations += 1
         # Open starts move along, so that the old segment can go once it has been drained.
-        for record, known in self._open.values():
+        for record, known, *_ in self._open.values():
             self._append(entries.START, record, known)
         error = self._write() if self._buffer else None
         if error is not None:
