@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from byline.apis.api import Buffer, Meter, Reading
+from byline.apis.api import Meter, Reading
 from byline.wire.sse import BLANK_LINES, MAX_EVENT_BYTES, SseFramer, parse_event, with_lf
 
 _EVENT_OPENINGS = (b"d", b"e", b":")
@@ -69,19 +69,15 @@ class AnswerMeter:
         """Events and bodies that were too large to read."""
         return self._dropped + (0 if self._framer is None else self._framer.dropped)
 
-    def feed(self, data: Buffer) -> None:
-        if not isinstance(data, bytes):
-            data = bytes(data)
+    def feed(self, data: bytes) -> None:
         framer = self._framer
-        if framer is not None:
-            # Paced streams bring one whole event a read: that is told here, without a call.
-            events = data if framer.is_between and data.endswith(BLANK_LINES) else framer.feed(data)
-            if events and self._reader.wants(events):
-                self._read(events)
-        elif self._body:
-            self._gather(data)
-        elif not self._dropped:
-            self._begin(data)
+        if framer is None:
+            self._take_unframed(data)
+            return
+        # Paced streams bring one whole event a read: that is told here, without a call.
+        events = data if framer.is_between and data.endswith(BLANK_LINES) else framer.feed(data)
+        if events and self._reader.wants(events):
+            self._read(events)
 
     def finish(self) -> None:
         if self._framer is not None:
@@ -93,6 +89,12 @@ class AnswerMeter:
 
     def reading(self) -> Reading:
         return self._reader.reading()
+
+    def _take_unframed(self, data: bytes) -> None:
+        if self._body:
+            self._gather(data)
+        elif not self._dropped:
+            self._begin(data)
 
     def _begin(self, data: bytes) -> None:
         data = data.lstrip()

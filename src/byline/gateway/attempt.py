@@ -82,7 +82,8 @@ class Attempt:
     _began = False
     _seen_body = False
     _over = False
-    _busy_s = 0.0
+    _ends_in_read = False
+    _prepared_in_s = 0.0
 
     def __init__(
         self,
@@ -122,7 +123,7 @@ class Attempt:
         assert request is not None
         self._connection = connection
         now = exchange.clock.monotonic()
-        self._busy_s += now - exchange.body_at
+        self._prepared_in_s = now - exchange.body_at
         connection.send(request.head, request.segments, self, request.to_head_request, now)
 
     def fail_before_sending(self, error_type: str, message: str, *, timed_out: bool) -> None:
@@ -156,6 +157,7 @@ class Attempt:
             self._give_up_metering()
             reading, columns.raw_usage = None, None  # it may have been read, and not yet be JSON
         is_ok = reading is not None and reading.error_type is None
+        self._ends_in_read = True
         self._settle("ok" if is_ok else self._outcome(reading), reading)
         reply.answer(head.status, head.reason, lines, body)
 
@@ -168,11 +170,11 @@ class Attempt:
             self._filter, length = UsageEventFilter(), None
         if exchange.reply is not None:
             exchange.reply.start(head.status, head.reason, self._answer_lines(head), length)
-            self._send_chunk = exchange.reply.chunk_sink() if self._filter is None else None
 
     def on_answer_body(self, data: bytes) -> None:
         if not self._seen_body:
             self._note_first_byte()
+            self._pass_chunks_on()
         if self._meter is not None:
             try:
                 self._meter.feed(data)
@@ -188,36 +190,29 @@ class Attempt:
 
     def on_answer_chunk(self, framed: bytes, data: bytes) -> None:
         """The usual event of a stream: goes on as it was framed where nothing is left out of it."""
-        exchange, connection, send = self._exchange, self._connection, self._send_chunk
-        if send is None or connection is None or exchange.reply is None:
+        send = self._send_chunk
+        if send is None:
             self.on_answer_body(data)
             self.on_read_done()
             return
-        if not self._seen_body:
-            self._note_first_byte()
         if self._meter is not None:
             try:
                 self._meter.feed(data)
             except Exception:  # noqa: BLE001 - logged there
                 self._give_up_metering()
         send(framed)
-        self._busy_s += exchange.clock.monotonic() - connection.read_began_at
 
     def on_read_done(self) -> None:
-        if self._over:
-            return
-        exchange, connection = self._exchange, self._connection
-        reply = exchange.reply
+        reply = self._exchange.reply
         if reply is not None and reply.pieces:
             reply.flush()
-        if connection is not None and self._began:
-            self._busy_s += exchange.clock.monotonic() - connection.read_began_at
 
     def on_answer_end(self) -> None:
         if self._over:
             return
         reading = self._read_meter(finished=True)
         reply, self._exchange.reply = self._exchange.reply, None
+        self._ends_in_read = True
         self._settle("client_disconnect" if reply is None else self._outcome(reading), reading)
         if reply is not None:
             self._write_held_back(reply)
@@ -250,6 +245,7 @@ class Attempt:
         """The answer is read on for its usage where a drain is to be had, else cancelled and marked."""
         if self._over:
             return
+        self._send_chunk = None
         if self._connection is not None:
             self._connection.resume()
             if self._around.drains.begin(self):
@@ -295,6 +291,12 @@ class Attempt:
         assert self._connection is not None  # the body came over it
         waited_s = self._connection.read_began_at - self._exchange.accepted_at
         self._columns.ttft_ms = int(waited_s * 1e6) / 1e3
+
+    def _pass_chunks_on(self) -> None:
+        """From the next read on."""
+        reply = self._exchange.reply
+        if reply is not None and self._filter is None:
+            self._send_chunk = reply.chunk_sink()
 
     def _answer_lines(self, head: ResponseHead) -> list[bytes]:
         own_line = b"x-byline-request-id: " + self._columns.request_id.encode()
@@ -367,9 +369,10 @@ class Attempt:
             columns.usage_complete = None
         elif reading is None or outcome in {"upstream_disconnect", "interrupted"}:
             columns.usage_complete = False
-        if self._connection is not None and self._began:
-            self._busy_s += ended_at - self._connection.read_began_at
-        columns.overhead_us = int(self._busy_s * 1e6)
+        connection, busy_s = self._connection, self._prepared_in_s
+        if connection is not None:
+            busy_s += connection.busy_s + (ended_at - connection.read_began_at if self._ends_in_read else 0)
+        columns.overhead_us = int(busy_s * 1e6)
         self._around.journal.append_end(columns, self._known.members)
         if not keep_exchange:
             exchange.in_flight = None

@@ -80,7 +80,9 @@ class UpstreamConnection(asyncio.Protocol):
         self.on_answer_body: Callable[[bytes], None] = _ignore
         self.requests_sent = 0
         self.read_began_at = 0.0
-        """When the read under way was handed to us."""
+        """When the last read was handed to us."""
+        self.busy_s = 0.0
+        """What the reads of this answer took that are over."""
         self.deadline = NEVER
         """When the answer under way counts as stalled, or the idle connection as too old."""
 
@@ -96,16 +98,17 @@ class UpstreamConnection(asyncio.Protocol):
         if listener is None:
             self.close()  # bytes that answer nothing: never trust this connection again
             return
-        self._answered = True
-        self.read_began_at = self._clock()
+        self.read_began_at = began_at = self._clock()
         chunks = self._reader.chunks
         if chunks is not None and chunks.is_between:
             opening = known_opening(len(data)) or opening_of(len(data))
             if data.startswith(opening) and data.endswith(b"\r\n"):
                 listener.on_answer_chunk(data, data[len(opening) : -2])
+                self.busy_s += self._clock() - began_at
                 return
+        self._answered = True
         if not self._paused:
-            self.deadline = self.read_began_at + self._timeouts.stall_s
+            self.deadline = began_at + self._timeouts.stall_s
         try:
             self._reader.feed(data)
         except AnswerFramingError:
@@ -114,6 +117,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._settle()
         else:
             listener.on_read_done()
+            self.busy_s += self._clock() - began_at
 
     def eof_received(self) -> bool:
         listener = self._listener
@@ -172,6 +176,7 @@ class UpstreamConnection(asyncio.Protocol):
         assert self._listener is None
         self._listener = listener
         self._answered = False
+        self.busy_s = 0.0
         self._reader.expect(to_head_request)
         self.requests_sent += 1
         self.deadline = now + self._timeouts.first_byte_s
