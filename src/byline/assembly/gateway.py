@@ -27,7 +27,7 @@ from byline.control.directory import KeyDirectory
 from byline.flags.snapshot import Exposure
 from byline.gateway import open_files
 from byline.gateway.admission import Admitter
-from byline.gateway.attempt import Surroundings
+from byline.gateway.attempt_row import Surroundings
 from byline.gateway.callers import HeadMemory
 from byline.gateway.client import ClientLimits
 from byline.gateway.drains import DrainLimits, Drains

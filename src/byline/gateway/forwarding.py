@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from byline.gateway.admission import not_recorded
-from byline.gateway.attempt import Attempt, Surroundings
+from byline.gateway.attempt import Attempt
 from byline.gateway.attempt_columns import reopen_columns
+from byline.gateway.attempt_row import Surroundings
 from byline.gateway.error_reply import send_refusal
 from byline.gateway.exchange import Exchange
 from byline.gateway.upstream.dial import DialError

@@ -1,0 +1,131 @@
+"""What an attempt puts on its row of its own time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from byline.apis import messages
+from byline.gateway.attempt import Attempt
+from byline.gateway.attempt_columns import open_columns
+from byline.gateway.attempt_row import Surroundings
+from byline.gateway.drains import DrainLimits, Drains
+from byline.gateway.exchange import Clock, Exchange, Tally, UpstreamRequest
+from byline.gateway.http1.reply_writer import ReplyWriter
+from byline.gateway.upstream.connection import Timeouts, UpstreamConnection
+from byline.usage.record import AttemptColumns
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+EVENT = b'f\r\ndata: {"a":1}\n\n\r\n'
+STEP_S = 0.001
+
+
+class Ticking:
+    """Each look at it takes a millisecond; what else passes is told."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        self.now += STEP_S
+        return self.now
+
+
+class Wire:
+    """Stands for the transport to the provider."""
+
+    def __init__(self) -> None:
+        self._pipe = os.pipe()
+
+    def get_extra_info(self, name: str) -> Any:
+        return self
+
+    def fileno(self) -> int:
+        return self._pipe[0]
+
+    def write(self, data: bytes) -> None: ...
+    def is_closing(self) -> bool:
+        return False
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def abort(self) -> None:
+        for end in self._pipe:
+            os.close(end)
+
+    close = abort
+
+
+class Client(ReplyWriter):
+    peer_address = "127.0.0.1"
+
+    def start(self, status: int, reason: bytes, lines: list[bytes], length: int | None) -> None:
+        self.begin(status, reason, lines, length, close=False)
+
+    def chunk_sink(self) -> Callable[[bytes], None]:
+        return self.pieces.append
+
+    def flush(self) -> None:
+        self.take()
+
+    def cut(self) -> None: ...
+    def end(self) -> None: ...
+
+
+class Rows:
+    def __init__(self) -> None:
+        self.written: list[AttemptColumns] = []
+
+    def append_end(self, record: AttemptColumns, known: bytes) -> None:
+        self.written.append(record)
+
+
+def under_way(clock: Ticking, rows: Rows) -> tuple[Exchange, UpstreamConnection]:
+    """A stream that two events of have come."""
+    provider = SimpleNamespace(family="anthropic", name="anthropic")
+    exchange = cast("Any", Exchange)(
+        None, Client(), "anthropic", Clock(lambda: 1.8e9, clock), clock.now, clock.now, open_columns(1.8e9, None),
+        route=SimpleNamespace(api=messages, provider=provider), request=UpstreamRequest(b"POST", ()),
+    )  # fmt: skip
+    known = cast("Any", SimpleNamespace(members=b"", record=SimpleNamespace(provider="anthropic")))
+    around = Surroundings(rows, Drains(DrainLimits(timeout_s=0), clock), Tally())
+    attempt = Attempt(exchange, exchange.columns, known, around, cast("Any", None))
+    exchange.in_flight = attempt
+    connection = UpstreamConnection(lambda _: None, Timeouts(), clock)
+    connection.connection_made(cast("Any", Wire()))
+    attempt.send_on(connection)
+    for read in (HEAD, EVENT, EVENT):
+        connection.data_received(read)
+    return exchange, connection
+
+
+@pytest.mark.parametrize("waited_s", [0.0, 60.0])
+def test_what_passes_until_a_client_hangs_up_is_no_overhead(waited_s: float) -> None:
+    clock, rows = Ticking(), Rows()
+    exchange, _ = under_way(clock, rows)
+    clock.now += waited_s
+    exchange.client_gone()
+    (row,) = rows.written
+    assert row.outcome == "client_disconnect"
+    assert row.overhead_us is not None
+    assert 4_000 <= row.overhead_us < 20_000, "a look before sending, and after each of three reads"
+    assert row.duration_ms is not None
+    assert row.duration_ms >= waited_s * 1e3
+
+
+@pytest.mark.parametrize("waited_s", [0.0, 60.0])
+def test_what_passes_between_events_is_no_overhead(waited_s: float) -> None:
+    clock, rows = Ticking(), Rows()
+    _, connection = under_way(clock, rows)
+    clock.now += waited_s
+    connection.data_received(b"0\r\n\r\n")
+    (row,) = rows.written
+    assert row.outcome == "ok"
+    assert row.overhead_us is not None
+    assert 4_000 <= row.overhead_us < 20_000
+    connection.close()
