@@ -261,6 +261,11 @@ def test_sql_reads_stdin() -> None:
     ("arguments", "code", "message"),
     [
         (["sql", "DELETE FROM api_usage"], 1, "SELECT"),
+        (["sql", ""], 1, "the query is empty: write one such as SELECT"),
+        (["sql", " \n;"], 1, "the query is empty: write one such as SELECT"),
+        (["sql", "\n-- nothing yet"], 1, "the query is empty: write one such as SELECT"),
+        (["sql", "/* nothing */ ;"], 1, "the query is empty: write one such as SELECT"),
+        (["sql", "-"], 1, "the query is empty: write one such as SELECT"),
         (["sql", "SELECT * FROM read_csv('/etc/passwd')"], 1, "not allowed"),
         (["usage", "--by", "colour"], 2, "--by: can't group by 'colour': choose among user, team"),
         (["usage", "--by", "user,user"], 2, "--by: 'user,user' names a group twice"),
