@@ -332,6 +332,18 @@ def test_a_forgotten_user_leaves_sums_behind() -> None:
     assert "ann" not in answer("requests", "--since", "2h", "--format", "json", "--limit", "100")
 
 
+def test_who_comes_back_with_an_older_backup_is_forgotten_by_running_it_again(settings: Settings) -> None:
+    answer("backup", "copies")
+    said = run.invoke(app, ["forget", "ann", "--yes"]).stderr
+    assert "Backups made before still have the name: run this again after a restore" in said
+    data_dir = open_data_dir(settings)
+    data_dir.ledger.unlink()
+    (Path("copies") / data_dir.ledger.name).rename(data_dir.ledger)
+    assert objects("usage", "--where", "user=ann", "--since", "2h")[0]["requests"] == 7
+    assert run.invoke(app, ["forget", "ann", "--yes"]).exit_code == 0
+    assert objects("usage", "--where", "user=ann", "--since", "2h") == []
+
+
 def test_forgetting_asks_first() -> None:
     assert run.invoke(app, ["forget", "ann"], input="n\n").exit_code == 1
     assert objects("usage", "--where", "user=ann", "--since", "2h")[0]["requests"] == 7
