@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from byline.control.directory import KeyDirectory
 from byline.control.keys import create_key
 from byline.gateway.worker import Worker
 from byline.settings import load
+
+KNOWN_S = 10.0
+"""Far longer than the second within which a new key has to count."""
 
 
 class Rig:
@@ -55,6 +59,20 @@ class Rig:
     def new_key(self, user: str, **more: Any) -> str:
         with open_control(self.data_dir / "control.sqlite3") as control:
             return create_key(control, user, **more).text
+
+    def known_key(self, user: str, **more: Any) -> str:
+        """A new key, once the worker has heard of it."""
+        key = self.new_key(user, **more)
+        deadline = time.monotonic() + KNOWN_S
+        while not self._knows(key):
+            assert time.monotonic() < deadline, "the worker does not hear of the key"
+        return key
+
+    def _knows(self, key: str) -> bool:
+        """Asked by sending no usage at all, which leaves no row and goes nowhere."""
+        with self.connect() as connection:
+            connection.sendall(request("/byline/v1/usage", b"\n", key=key))
+            return not receive_answer(connection)[0].startswith(b"HTTP/1.1 401 ")
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
