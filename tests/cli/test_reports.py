@@ -9,6 +9,7 @@ import json
 import os
 import re
 import sqlite3
+import sys
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -39,25 +40,28 @@ def row(number: int, minutes_ago: float, **fields: Any) -> UsageRecord:
     return UsageRecord(**{**values, **fields})
 
 
-ROWS = [
-    row(1, 50, user="ann", job="nightly-1", input_tokens=1_234_567, output_tokens=89, cost_usd=Decimal("12.345678")),
-    row(2, 10, user="ann", job="nightly-1", input_tokens=10, cost_usd=Decimal("0.000001"),
-        quota=msgspec.Raw(b'{"windows":{"5h":{"utilization":0.5}}}')),
-    row(3, 5, user="bob", input_tokens=7, identifier="act_bob", model_reported="claude-x-1"),
-    *(row(10 + n, 5, user="ann", job="nightly-1", outcome="upstream_error", http_status=429,
-          error_type="rate_limit_error") for n in range(5)),
-    row(4, 1, user="[bold]mallory\x1b[31m", outcome="rejected", cost_status="unknown_model"),
-]  # fmt: skip
+def first_rows() -> list[UsageRecord]:
+    return [
+        row(1, 50, user="ann", job="nightly-1", input_tokens=1_234_567, output_tokens=89, cost_usd=Decimal("12.345678")),
+        row(2, 10, user="ann", job="nightly-1", input_tokens=10, cost_usd=Decimal("0.000001"),
+            quota=msgspec.Raw(b'{"windows":{"5h":{"utilization":0.5}}}')),
+        row(3, 5, user="bob", input_tokens=7, identifier="act_bob", model_reported="claude-x-1"),
+        *(row(10 + n, 5, user="ann", job="nightly-1", outcome="upstream_error", http_status=429,
+              error_type="rate_limit_error") for n in range(5)),
+        row(4, 1, user="[bold]mallory\x1b[31m", outcome="rejected", cost_status="unknown_model"),
+    ]  # fmt: skip
 
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    # Not the time of collection: by now that may be many minutes ago, and some of these are counted.
+    monkeypatch.setattr(sys.modules[__name__], "NOW", datetime.now(UTC).replace(microsecond=0))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     settings = load(None, {})
     data_dir = open_data_dir(settings)
     store = open_store(settings, data_dir)
-    store.insert_usage(ROWS)
+    store.insert_usage(first_rows())
     store.close()
     with open_control(data_dir.control) as control:
         set_job(control, "nightly-*", owner="carol")
@@ -292,10 +296,10 @@ def test_an_export_holds_every_row_and_column() -> None:
     answer("export", "rows.csv", "--since", "2h", "--where", "user=ann")
     with duckdb.connect() as other:
         read = other.execute("SELECT count(*), sum(cost_usd) FROM 'rows.parquet'").fetchone()
-        assert read == (len(ROWS), Decimal("12.345679000000"))
+        assert read == (len(first_rows()), Decimal("12.345679000000"))
     lines = list(csv.DictReader(Path("rows.csv").read_text().splitlines()))
     assert (lines[0]["cost_usd"], lines[0]["ended_at"]) == ("12.345678", "")
-    assert datetime.fromisoformat(lines[0]["started_at"]) == ROWS[0].started_at
+    assert datetime.fromisoformat(lines[0]["started_at"]) == first_rows()[0].started_at
 
 
 def test_an_export_replaces_nothing_unasked() -> None:
