@@ -7,8 +7,8 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,10 +33,22 @@ def start_redis(directory: Path, *options: str, port: int = 0) -> RedisServer:
     """On `port`, or on a free one."""
     if SERVER is None:
         pytest.skip("no redis-server or valkey-server: apt-get install redis-server")
-    if not port:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-    command = [SERVER, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    with reserved_port(port) as port:
+        return _start(SERVER, directory, options, port)
+
+
+@contextmanager
+def reserved_port(port: int = 0) -> Iterator[int]:
+    """A free port that nobody else is given meanwhile; who asks for it by number, as Redis does, may listen
+    there, and nobody answers before."""
+    with socket.socket() as reserved:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind(("127.0.0.1", port))
+        yield reserved.getsockname()[1]
+
+
+def _start(program: str, directory: Path, options: tuple[str, ...], port: int) -> RedisServer:
+    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
     process = subprocess.Popen(
         [*command, "--dir", str(directory), *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 import trustme
-from tests.redis_server import RedisServer, stand_in, start_redis
+from tests.redis_server import RedisServer, reserved_port, stand_in, start_redis
 
 from byline.budgets.counters import CountersUnavailable
 from byline.budgets.redis_address import parse_address
@@ -265,10 +264,8 @@ def test_tls_holds_the_server_to_its_certificate(tmp_path: Path) -> None:
     own = authority.issue_cert("127.0.0.1")
     own.private_key_pem.write_to_path(tmp_path / "key.pem")
     own.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
 
-    async def scenario() -> None:
+    async def scenario(port: int) -> None:
         async with link_to(f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={tmp_path}/ca.pem") as link:
             assert await link.ask(ECHO, [1]) == [1]
         async with link_to(f"rediss://127.0.0.1:{port}/0") as link:
@@ -276,11 +273,12 @@ def test_tls_holds_the_server_to_its_certificate(tmp_path: Path) -> None:
                 await link.ask(ECHO, [1])
 
     files = ("--tls-cert-file", "cert.pem", "--tls-key-file", "key.pem", "--tls-ca-cert-file", "ca.pem")
-    server = start_redis(tmp_path, "--tls-port", str(port), "--tls-auth-clients", "no", *files)
-    try:
-        asyncio.run(scenario())
-    finally:
-        stop(server)
+    with reserved_port() as port:
+        server = start_redis(tmp_path, "--tls-port", str(port), "--tls-auth-clients", "no", *files)
+        try:
+            asyncio.run(scenario(port))
+        finally:
+            stop(server)
 
 
 def stop(server: RedisServer) -> None:

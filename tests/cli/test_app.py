@@ -54,6 +54,19 @@ def test_every_command_of_the_table_has_help(name):
     assert f"byline {name}" in result.output
 
 
+@pytest.mark.parametrize("arguments", [["serve"], ["usage", "--since", "1d"], ["backup", "copy"], ["doctor"]])
+def test_an_engine_that_is_not_built_yet_is_refused_before_anything_is_opened(
+    arguments, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BYLINE_LEDGER__ENGINE", "clickhouse")
+    result = CliRunner().invoke(command_line.app, arguments)
+    assert result.exit_code == 1
+    said = " ".join(result.output.split())
+    assert 'ledger.engine = "clickhouse" is not supported yet: write "duckdb", or leave the key out' in said
+    assert list(tmp_path.glob("byline-data/*")) == []
+
+
 def test_an_unknown_command_is_a_usage_error_with_the_nearest_one():
     result = CliRunner().invoke(command_line.app, ["usge"])
     assert result.exit_code == 2

@@ -21,6 +21,8 @@ from byline.assembly.ledger import open_store
 from byline.budgets.counters import CounterState
 from byline.budgets.periods import window_at
 from byline.cli.app import app
+from byline.control.database import open_control
+from byline.control.keys import create_key
 from byline.settings import load
 from byline.usage.journal import entries
 from byline.usage.record import UsageRecord
@@ -82,7 +84,7 @@ def test_set_says_what_holds_now_and_list_shows_it() -> None:
         (("--user", "ada"), ("user", "ada")),
         (("--job", "nightly-*"), ("job", "nightly-*")),
         (("--team", "core"), ("team", "core")),
-        (("--key", "k1"), ("key", "k1")),
+        (("--key", "*"), ("key", "*")),
         (("--model", "claude-*"), ("model", "claude-*")),
         (("--all",), ("all", None)),
     ],
@@ -92,6 +94,27 @@ def test_every_scope_is_set_and_removed_again(option: tuple[str, ...], scope: tu
     assert (made["scope"], made["name"], made["amount"], made["mode"]) == (*scope, "0.5", "shadow")
     assert objects("remove", *option) == [made]
     assert objects("list") == []
+
+
+def test_a_key_is_one_that_there_is_however_it_is_written() -> None:
+    with open_control(open_data_dir(load(None, {})).control) as control:
+        key = create_key(control, "ada")
+    for written in (key.info.key_id, f"byl_{key.info.key_id}", key.text):
+        (made,) = objects("set", "--key", written, "--usd-per-day", "5")
+        assert (made["scope"], made["name"]) == ("key", key.info.key_id)
+        assert objects("remove", "--key", written) == [made]
+
+
+def test_a_key_that_there_is_not_is_refused_with_the_remedy() -> None:
+    said = complaint("set", "--key", "nope", "--usd-per-day", "5")
+    assert "There is no key 'nope'. `byline keys list` shows the key ids." in said
+    assert objects("list") == []
+
+
+@pytest.mark.parametrize("scope", ["user", "team", "job", "model"])
+def test_who_and_what_may_come_later_gets_a_limit_before(scope: str) -> None:
+    (made,) = objects("set", f"--{scope}", "new", "--usd-per-day", "5")
+    assert (made["scope"], made["name"]) == (scope, "new")
 
 
 def test_setting_again_replaces_one_limit_and_leaves_the_others() -> None:

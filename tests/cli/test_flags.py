@@ -29,6 +29,13 @@ def run(config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
+def replace_features(path: Path, features: dict[str, object]) -> None:
+    """Whole: the command looks at the file whenever it likes."""
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps({"features": features}))
+    fresh.replace(path)
+
+
 def listed(config: Path) -> dict[str, dict[str, object]]:
     rows = json.loads(run(config, "list", "--format", "json").stdout)
     return {row["feature"]: row for row in rows}
@@ -95,7 +102,7 @@ def test_watch_prints_what_changes(config):
     with subprocess.Popen([*command, "--config", str(config)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         first = [json.loads(process.stdout.readline()) for _ in range(2)]
-        features.write_text(json.dumps({"features": {**FEATURES, "limit": {"defaultValue": 6}}}))
+        replace_features(features, {**FEATURES, "limit": {"defaultValue": 6}})
         rest, _ = process.communicate(timeout=60)
     assert {row["feature"] for row in first} == {"fast_path", "limit"}
     assert [(row["feature"], row["value"]) for row in map(json.loads, rest.splitlines())] == [("limit", 6)]
@@ -107,7 +114,7 @@ def test_watch_as_csv_names_its_columns_once(config):
     with subprocess.Popen([*command, "--config", str(config)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         first = [process.stdout.readline() for _ in range(3)]
-        features.write_text(json.dumps({"features": {**FEATURES, "limit": {"defaultValue": 6}}}))
+        replace_features(features, {**FEATURES, "limit": {"defaultValue": 6}})
         rest, _ = process.communicate(timeout=60)
     assert first[0] == "at,feature,value,layer\n"
     assert [line.split(",")[1:3] for line in [*first[1:], *rest.splitlines()]] == [

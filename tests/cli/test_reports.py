@@ -9,6 +9,7 @@ import json
 import os
 import re
 import sqlite3
+import sys
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -39,25 +40,28 @@ def row(number: int, minutes_ago: float, **fields: Any) -> UsageRecord:
     return UsageRecord(**{**values, **fields})
 
 
-ROWS = [
-    row(1, 50, user="ann", job="nightly-1", input_tokens=1_234_567, output_tokens=89, cost_usd=Decimal("12.345678")),
-    row(2, 10, user="ann", job="nightly-1", input_tokens=10, cost_usd=Decimal("0.000001"),
-        quota=msgspec.Raw(b'{"windows":{"5h":{"utilization":0.5}}}')),
-    row(3, 5, user="bob", input_tokens=7, identifier="act_bob", model_reported="claude-x-1"),
-    *(row(10 + n, 5, user="ann", job="nightly-1", outcome="upstream_error", http_status=429,
-          error_type="rate_limit_error") for n in range(5)),
-    row(4, 1, user="[bold]mallory\x1b[31m", outcome="rejected", cost_status="unknown_model"),
-]  # fmt: skip
+def first_rows() -> list[UsageRecord]:
+    return [
+        row(1, 50, user="ann", job="nightly-1", input_tokens=1_234_567, output_tokens=89, cost_usd=Decimal("12.345678")),
+        row(2, 10, user="ann", job="nightly-1", input_tokens=10, cost_usd=Decimal("0.000001"),
+            quota=msgspec.Raw(b'{"windows":{"5h":{"utilization":0.5}}}')),
+        row(3, 5, user="bob", input_tokens=7, identifier="act_bob", model_reported="claude-x-1"),
+        *(row(10 + n, 5, user="ann", job="nightly-1", outcome="upstream_error", http_status=429,
+              error_type="rate_limit_error") for n in range(5)),
+        row(4, 1, user="[bold]mallory\x1b[31m", outcome="rejected", cost_status="unknown_model"),
+    ]  # fmt: skip
 
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    # Not the time of collection: by now that may be many minutes ago, and some of these are counted.
+    monkeypatch.setattr(sys.modules[__name__], "NOW", datetime.now(UTC).replace(microsecond=0))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     settings = load(None, {})
     data_dir = open_data_dir(settings)
     store = open_store(settings, data_dir)
-    store.insert_usage(ROWS)
+    store.insert_usage(first_rows())
     store.close()
     with open_control(data_dir.control) as control:
         set_job(control, "nightly-*", owner="carol")
@@ -261,6 +265,11 @@ def test_sql_reads_stdin() -> None:
     ("arguments", "code", "message"),
     [
         (["sql", "DELETE FROM api_usage"], 1, "SELECT"),
+        (["sql", ""], 1, "the query is empty: write one such as SELECT"),
+        (["sql", " \n;"], 1, "the query is empty: write one such as SELECT"),
+        (["sql", "\n-- nothing yet"], 1, "the query is empty: write one such as SELECT"),
+        (["sql", "/* nothing */ ;"], 1, "the query is empty: write one such as SELECT"),
+        (["sql", "-"], 1, "the query is empty: write one such as SELECT"),
         (["sql", "SELECT * FROM read_csv('/etc/passwd')"], 1, "not allowed"),
         (["usage", "--by", "colour"], 2, "--by: can't group by 'colour': choose among user, team"),
         (["usage", "--by", "user,user"], 2, "--by: 'user,user' names a group twice"),
@@ -287,10 +296,10 @@ def test_an_export_holds_every_row_and_column() -> None:
     answer("export", "rows.csv", "--since", "2h", "--where", "user=ann")
     with duckdb.connect() as other:
         read = other.execute("SELECT count(*), sum(cost_usd) FROM 'rows.parquet'").fetchone()
-        assert read == (len(ROWS), Decimal("12.345679000000"))
+        assert read == (len(first_rows()), Decimal("12.345679000000"))
     lines = list(csv.DictReader(Path("rows.csv").read_text().splitlines()))
     assert (lines[0]["cost_usd"], lines[0]["ended_at"]) == ("12.345678", "")
-    assert datetime.fromisoformat(lines[0]["started_at"]) == ROWS[0].started_at
+    assert datetime.fromisoformat(lines[0]["started_at"]) == first_rows()[0].started_at
 
 
 def test_an_export_replaces_nothing_unasked() -> None:
@@ -325,6 +334,18 @@ def test_a_forgotten_user_leaves_sums_behind() -> None:
     assert "7 rows now say forgotten-" in result.stderr
     assert objects("usage", "--by", "team", "--since", "2h") == before
     assert "ann" not in answer("requests", "--since", "2h", "--format", "json", "--limit", "100")
+
+
+def test_who_comes_back_with_an_older_backup_is_forgotten_by_running_it_again(settings: Settings) -> None:
+    answer("backup", "copies")
+    said = run.invoke(app, ["forget", "ann", "--yes"]).stderr
+    assert "Backups made before still have the name: run this again after a restore" in said
+    data_dir = open_data_dir(settings)
+    data_dir.ledger.unlink()
+    (Path("copies") / data_dir.ledger.name).rename(data_dir.ledger)
+    assert objects("usage", "--where", "user=ann", "--since", "2h")[0]["requests"] == 7
+    assert run.invoke(app, ["forget", "ann", "--yes"]).exit_code == 0
+    assert objects("usage", "--where", "user=ann", "--since", "2h") == []
 
 
 def test_forgetting_asks_first() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -79,18 +81,59 @@ def test_a_status_there_is_not_is_a_usage_error_that_lists_them() -> None:
     assert "unknown_model" in answer.stderr
 
 
-def test_a_running_ledger_process_does_the_work(settings: Settings) -> None:
-    give_it_a_price()
+@contextmanager
+def running_ledger(settings: Settings) -> Generator[None]:
     program = "from byline.assembly.ledger import run_ledger; from byline.settings import load; run_ledger(load(None, {}), ready=lambda: print('ready', flush=True))"
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         try:
             assert open_data_dir(settings).socket.exists()
-            (line,) = repriced()
+            yield
         finally:
             process.terminate()
+
+
+def complaint() -> str:
+    answer = run.invoke(app, ["reprice", "--since", "2h"])
+    assert (answer.exit_code, answer.stdout) == (1, "")
+    return answer.stderr
+
+
+def test_a_running_ledger_process_does_the_work(settings: Settings) -> None:
+    give_it_a_price()
+    with running_ledger(settings):
+        (line,) = repriced()
     assert (line["changed"], line["cost_after_usd"]) == (1, "0.0045")
+
+
+def test_a_running_server_prices_by_what_the_file_says_this_moment(settings: Settings) -> None:
+    give_it_a_price()
+    with running_ledger(settings):
+        assert repriced()[0]["cost_after_usd"] == "0.0045"
+        own = Path("own.toml")
+        own.write_text(own.read_text().replace("= 15", "= 25"))
+        assert repriced()[0]["cost_after_usd"] == "0.0055"
+        own.write_text("[models\n")
+        assert "nothing was changed: " in complaint()
+        own.unlink()
+        assert "own.toml" in complaint()
+
+
+def test_a_running_server_that_holds_other_prices_is_named_with_the_remedy(settings: Settings) -> None:
+    with running_ledger(settings):
+        give_it_a_price()
+        said = complaint()
+        assert "the running server holds other prices than these settings" in said
+        assert f"prices.overrides_file is not set there, {Path('own.toml').absolute()} here" in said
+        assert "Restart byline serve" in said
+    assert repriced()[0]["changed"] == 1, "the refused question changed nothing"
+
+
+def test_another_price_list_of_a_provider_is_told_apart_as_well(settings: Settings) -> None:
+    with running_ledger(settings):
+        Path("byline.toml").write_text('[providers.openai]\nprice_list = "azure"\n')
+        assert "price_list of providers is not set there, {'openai': 'azure'} here" in complaint()
 
 
 def test_commands_that_read_only_do_not_load_the_price_data() -> None:

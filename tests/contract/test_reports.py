@@ -60,6 +60,22 @@ def test_usage_adds_up_exactly_and_shows_the_dearest_first(ledger: Ledger, recor
     ]
 
 
+def test_the_dearest_come_first_by_amount_and_not_by_digits(ledger: Ledger, record: Make) -> None:
+    costs = {"ann": 9, "bob": 100, "cy": 20, "di": None}
+    ledger.insert_usage(
+        [record(user=user, cost_usd=None if cost is None else Decimal(cost)) for user, cost in costs.items()]
+    )
+    assert [row[0] for row in by(ledger, "user")] == ["bob", "cy", "ann", "di"]
+    assert [row[0] for row in by(ledger, "user", limit=2)] == ["bob", "cy"]
+
+
+def test_sums_of_more_than_64_bits_are_exact(ledger: Ledger, record: Make) -> None:
+    largest, dearest = 2**63 - 1, Decimal("999999.999999999999")
+    ledger.insert_usage([record(input_tokens=largest, cost_usd=dearest) for _ in range(20)])
+    [row] = by(ledger, "user")
+    assert (row[3], row[-1]) == (20 * largest, 20 * dearest)
+
+
 def test_refusals_are_counted_apart_from_requests(ledger: Ledger, record: Make) -> None:
     ledger.insert_usage(
         [record(outcome=outcome) for outcome in ("ok", "interrupted", "rejected", "rejected")]

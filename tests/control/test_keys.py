@@ -12,6 +12,7 @@ from byline.control.keys import (
     KEY_PATTERN,
     UnknownKeyError,
     create_key,
+    find_key,
     list_keys,
     note_last_uses,
     revoke_key,
@@ -99,6 +100,15 @@ def test_a_revoked_key_stays_listed_and_revoking_again_keeps_the_time(database, 
 def test_a_key_is_found_by_its_id_with_or_without_the_prefix(database):
     key_id = create_key(database, "alice").info.key_id
     assert revoke_key(database, f"byl_{key_id}").key_id == key_id
+
+
+def test_a_whole_key_stands_for_its_id_and_its_secret_is_not_repeated(database):
+    new = create_key(database, "alice")
+    assert find_key(database, new.text).key_id == new.info.key_id
+    other = "byl_aaaaaaaaaaaa_" + "s" * 43
+    for refuse in (find_key, revoke_key, rotate_key):
+        with pytest.raises(UnknownKeyError, match=r"no key 'aaaaaaaaaaaa'\. "):
+            refuse(database, other)
 
 
 def test_an_unknown_key_id_is_named(database):

@@ -41,6 +41,11 @@ def test_links_lead_to_pages_and_headings_that_exist(page):
             assert anchor in anchors(linked), f"{target}#{anchor} has no heading"
 
 
+def test_a_default_of_zero_that_means_something_else_is_shown_as_what_it_means():
+    assert '| `retention` | duration or `forever` | `"forever"` |' in settings_page()
+    assert '"0ms"' not in settings_page()
+
+
 def test_files_named_in_the_architecture_exist():
     text = (ROOT / "ARCHITECTURE.md").read_text()
     named = re.findall(r"`([a-z0-9_]+(?:/[a-z0-9_]+)*(?:\.py|/))`", text)

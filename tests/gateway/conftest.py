@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import socket
 import threading
+import time
 from collections.abc import Callable, Generator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,9 @@ from byline.control.directory import KeyDirectory
 from byline.control.keys import create_key
 from byline.gateway.worker import Worker
 from byline.settings import load
+
+KNOWN_S = 10.0
+"""Far longer than the second within which a new key has to count."""
 
 
 class Rig:
@@ -43,18 +49,34 @@ class Rig:
         self.settings = load(None, environ)
         open_data_dir(self.settings)
         self.key = self.new_key("ada", team="core", email="ada@example.com")
-        self._ready = threading.Event()
+        self._ready, self._stop_asked = threading.Event(), False
         self._loop: asyncio.AbstractEventLoop | None = None
         self.worker: Worker | None = None
         self.budgets: WorkerBudgets | None = None
         self.port = 0
         self._thread = threading.Thread(target=lambda: uvloop.run(self._serve()))
         self._thread.start()
-        assert self._ready.wait(10)
+        if not self._ready.wait(10):
+            self.stop()
+            raise AssertionError("the worker does not start")
 
     def new_key(self, user: str, **more: Any) -> str:
         with open_control(self.data_dir / "control.sqlite3") as control:
             return create_key(control, user, **more).text
+
+    def known_key(self, user: str, **more: Any) -> str:
+        """A new key, once the worker has heard of it."""
+        key = self.new_key(user, **more)
+        deadline = time.monotonic() + KNOWN_S
+        while not self._knows(key):
+            assert time.monotonic() < deadline, "the worker does not hear of the key"
+        return key
+
+    def _knows(self, key: str) -> bool:
+        """Asked by sending no usage at all, which leaves no row and goes nowhere."""
+        with self.connect() as connection:
+            connection.sendall(request("/byline/v1/usage", b"\n", key=key))
+            return not receive_answer(connection)[0].startswith(b"HTTP/1.1 401 ")
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -68,14 +90,20 @@ class Rig:
             self.worker = build_worker(self.settings, self._environ, data_dir, journal, directory, 0, budgets)
             listener = socket.create_server(("127.0.0.1", 0))
             self.port = listener.getsockname()[1]
-            await self.worker.run(listener, self._ready.set)
+            await self.worker.run(listener, self._started)
         finally:
             await budgets.close()
             journal.close()
             directory.close()
             self._ready.set()
 
+    def _started(self) -> None:
+        self._ready.set()
+        if self._stop_asked and self.worker is not None:
+            self.worker.stop()
+
     def stop(self) -> None:
+        self._stop_asked = True
         if self._loop is not None and self.worker is not None and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self.worker.stop)
         self._thread.join(20)
@@ -158,15 +186,15 @@ def upstream() -> Generator[ScriptedUpstream]:
 
 @pytest.fixture
 def make_rig(tmp_path: Path, upstream: ScriptedUpstream) -> Generator[Callable[..., Rig]]:
-    rigs: list[Rig] = []
+    numbers = itertools.count()
+    with ExitStack() as running:
 
-    def make(**env: str) -> Rig:
-        rigs.append(Rig(tmp_path / f"data{len(rigs)}", upstream, env))
-        return rigs[-1]
+        def make(**env: str) -> Rig:
+            rig = Rig(tmp_path / f"data{next(numbers)}", upstream, env)
+            running.callback(rig.stop)
+            return rig
 
-    yield make
-    for rig in rigs:
-        rig.stop()
+        yield make
 
 
 @pytest.fixture

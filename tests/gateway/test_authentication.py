@@ -25,6 +25,12 @@ def ask(rig: Rig, key: str, **more: str) -> tuple[int, dict]:
     return int(head.split()[1]), json.loads(body)
 
 
+def readiness(rig: Rig) -> bytes:
+    with rig.connect() as client:
+        client.sendall(b"GET /readyz HTTP/1.1\r\nHost: gateway\r\n\r\n")
+        return receive_answer(client)[1]
+
+
 def until(happens: Callable[[], bool]) -> None:
     """Fails after far longer than the second in which every change has to count."""
     deadline = time.monotonic() + 20
@@ -70,12 +76,18 @@ def test_a_stream_in_flight_outlives_its_key(rig: Rig) -> None:
     assert dechunk(data.partition(b"\r\n\r\n")[2]) == b"onetwo"
 
 
+def test_without_a_control_database_known_keys_serve_on(rig: Rig) -> None:
+    assert ask(rig, rig.key)[0] == 200
+    (rig.data_dir / "control.sqlite3").rename(rig.data_dir / "away.sqlite3")
+    until(lambda: b"control database" in readiness(rig))
+    assert ask(rig, rig.key)[0] == 200
+
+
 def test_without_a_control_database_known_keys_serve_until_max_stale_then_503(make_rig) -> None:
     rig = make_rig(BYLINE_KEYS__MAX_STALE="500ms")
     assert ask(rig, rig.key)[0] == 200
     database = rig.data_dir / "control.sqlite3"
     away = database.rename(rig.data_dir / "away.sqlite3")
-    assert ask(rig, rig.key)[0] == 200
     until(lambda: ask(rig, rig.key)[0] == 503)
     sent = len(rig.upstream.seen)
     assert "can't be verified" in ask(rig, rig.key)[1]["error"]["message"]

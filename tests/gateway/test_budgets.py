@@ -42,14 +42,6 @@ def ask(
     return int(status.split()[1]), headers, json.loads(answered or b"{}")
 
 
-def known_key(rig: Rig, user: str, **more: str) -> str:
-    """A new key, once the worker has looked for new ones."""
-    key = rig.new_key(user, **more)
-    while ask(rig, b"", "/v1/models", key=key, method="GET")[0] == 401:
-        pass
-    return key
-
-
 def usage(input_tokens: int, output_tokens: int, extra: bytes = b"") -> object:
     body = {"id": "m", "type": "message", "model": "claude-sonnet-4-6", "stop_reason": "end_turn",
             "usage": {"input_tokens": input_tokens, "output_tokens": output_tokens}}  # fmt: skip
@@ -188,7 +180,7 @@ def test_who_has_no_budget_or_brings_the_key_sees_the_upstreams_headers(
 ) -> None:
     rig = make_rig(**budget(usd_per_day=3))
     upstream.scripts = [usage(10, 10, UPSTREAM_QUOTA)]  # type: ignore[list-item]
-    _, headers, _ = ask(rig, key=known_key(rig, "bob"))
+    _, headers, _ = ask(rig, key=rig.known_key("bob"))
     assert headers["anthropic-ratelimit-requests-remaining"] == "7"
     _, headers, _ = ask(rig, key="sk-ant-mine", extra=f"x-byline-key: {rig.key}\r\n")
     assert headers["anthropic-ratelimit-requests-remaining"] == "7"
@@ -237,7 +229,7 @@ def test_jobs_and_teams_and_everybody_have_sums_of_their_own(make_rig: MakeRig) 
         "BYLINE_BUDGETS__E__EVERYBODY": "true", "BYLINE_BUDGETS__E__REQUESTS_PER_MINUTE": "4",
     }  # fmt: skip
     rig = make_rig(**env)
-    bob = known_key(rig, "bob", team="other")
+    bob = rig.known_key("bob", team="other")
     asked = [
         ("nightly-1", rig.key),
         ("nightly-1", rig.key),
@@ -312,7 +304,7 @@ def test_quota_is_on_the_row_and_kept_per_credential_across_restarts(
 def test_each_limit_counts_what_it_refused_and_what_it_would_have(make_rig: MakeRig) -> None:
     limits = budget(usd_per_week="0.0001") | budget("bob", concurrency=0, mode="shadow")
     rig = make_rig(**limits, **budget("eve", models="gpt-4o"))
-    bob, eve = known_key(rig, "bob"), known_key(rig, "eve")
+    bob, eve = rig.known_key("bob"), rig.known_key("eve")
     assert [ask(rig)[0], ask(rig)[0], ask(rig, key=bob)[0], ask(rig, key=eve)[0]] == [429, 429, 200, 403]
     assert rig.budgets is not None
     gate = rig.budgets.gate

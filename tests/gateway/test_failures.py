@@ -100,12 +100,13 @@ def test_a_fresh_connection_that_ends_without_an_answer_is_a_502_and_never_sent_
 
 
 def test_an_unreachable_provider_is_a_502_with_a_row(make_rig: Callable[..., Rig]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
-    rig = make_rig(BYLINE_PROVIDERS__ANTHROPIC__BASE_URL=f"http://127.0.0.1:{port}")
-    with ask(rig) as client:
-        assert receive_answer(client)[0].startswith(b"HTTP/1.1 502 ")
-    assert rig.rows()[0]["error_type"] == "connect_error"
+    with socket.socket() as unlistened:  # kept, so that nobody else gets the port meanwhile
+        unlistened.bind(("127.0.0.1", 0))
+        port = unlistened.getsockname()[1]
+        rig = make_rig(BYLINE_PROVIDERS__ANTHROPIC__BASE_URL=f"http://127.0.0.1:{port}")
+        with ask(rig) as client:
+            assert receive_answer(client)[0].startswith(b"HTTP/1.1 502 ")
+        assert rig.rows()[0]["error_type"] == "connect_error"
 
 
 def test_a_provider_that_never_answers_is_a_504(make_rig: Callable[..., Rig]) -> None:
@@ -203,13 +204,13 @@ def test_a_client_that_hangs_up_mid_stream_leaves_a_row_made_complete_by_the_dra
         assert gone.wait(10)
         for _ in range(20):
             seen.connection.sendall(chunk(event("ping")))
-            time.sleep(0.01)
         seen.connection.sendall(chunk(DELTA) + chunk(STOP) + b"0\r\n\r\n")
 
     rig.upstream.scripts = [script]
     client = ask(rig)
     receive_until(client, START)
     reset(client)
+    wait_until_drained(rig)
     gone.set()
     wait_until(lambda: b"client_disconnect" in journal_of(rig))
     (row,) = rig.rows()
@@ -271,7 +272,7 @@ def test_a_client_gone_before_the_answer_began_still_leaves_its_usage(rig: Rig) 
     client = ask(rig, b'{"model":"m"}')
     wait_until(lambda: bool(rig.upstream.seen))
     reset(client)
-    time.sleep(0.1)
+    wait_until_drained(rig)
     gone.set()
     wait_until(lambda: b'"end"' in journal_of(rig))
     (row,) = rig.rows()
@@ -321,7 +322,7 @@ def test_streams_in_flight_finish_when_the_worker_stops(rig: Rig) -> None:
         receive_until(client, START)
         stopper = threading.Thread(target=rig.stop)
         stopper.start()
-        time.sleep(0.2)
+        wait_until(lambda: refuses(rig))
         go_on.set()
         assert receive_until(client, b"0\r\n\r\n").endswith(b"0\r\n\r\n")
         assert client.recv(1) == b""
@@ -366,6 +367,20 @@ def reset(client: socket.socket) -> None:
     client.close()
 
 
+def wait_until_drained(rig: Rig) -> None:
+    """Until the worker has noticed that its client is gone, and reads the answer on alone."""
+    wait_until(lambda: rig.worker is not None and len(rig.worker.drains) == 1)
+
+
+def refuses(rig: Rig) -> bool:
+    """Whether the worker has begun to stop: nobody listens any more."""
+    try:
+        rig.connect().close()
+    except ConnectionError:
+        return True
+    return False
+
+
 def journal_of(rig: Rig) -> bytes:
     return b"".join(path.read_bytes() for path in (rig.data_dir / "journal").glob("*.ndjson"))
 
@@ -374,7 +389,7 @@ def journal_of(rig: Rig) -> bytes:
 def test_abandoned_answers_are_read_on_while_the_worker_stops(
     make_rig: Callable[..., Rig], finishes: bool
 ) -> None:
-    rig = make_rig(BYLINE_GATEWAY__SHUTDOWN_TIMEOUT="2s" if finishes else "200ms")
+    rig = make_rig(BYLINE_GATEWAY__SHUTDOWN_TIMEOUT="20s" if finishes else "200ms")
     stopping = threading.Event()
 
     def script(seen: Captured) -> None:
@@ -387,8 +402,12 @@ def test_abandoned_answers_are_read_on_while_the_worker_stops(
     client = ask(rig)
     receive_until(client, START)
     reset(client)
-    wait_until(lambda: rig.worker is not None and len(rig.worker.drains) == 1)
+    wait_until_drained(rig)
+    stopper = threading.Thread(target=rig.stop)
+    stopper.start()
+    wait_until(lambda: refuses(rig))
     stopping.set()
+    stopper.join()
     (row,) = rig.rows()
     assert (row["outcome"], row["usage_complete"], row["input_tokens"]) == ("client_disconnect", finishes, 7)
 

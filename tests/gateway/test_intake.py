@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -40,15 +39,6 @@ def send(rig: Rig, body: bytes, path: str = "/byline/v1/usage", **more: str) -> 
     return int(head.split()[1]), json.loads(answer)
 
 
-def known_key(rig: Rig, user: str, **more: Any) -> str:
-    """A new key, once the worker has heard of it."""
-    key = rig.new_key(user, **more)
-    deadline = time.monotonic() + 5
-    while send(rig, b"\n", key=key)[0] == 401:
-        assert time.monotonic() < deadline
-    return key
-
-
 def entries(rig: Rig, kind: str) -> list[dict[str, Any]]:
     rig.stop()
     lines = [
@@ -79,14 +69,14 @@ def test_a_row_is_the_key_owners_whatever_it_says(rig):
 
 
 def test_a_delegating_key_names_the_user(rig):
-    key = known_key(rig, "backend", may_claim_user=True)
+    key = rig.known_key("backend", may_claim_user=True)
     send(rig, ndjson(usage(claimed_user="ben")), key=key)
     (row,) = rig.rows()
     assert row["user"] == "ben"
 
 
 def test_a_bound_job_wins(rig):
-    key = known_key(rig, "bot", job="nightly")
+    key = rig.known_key("bot", job="nightly")
     send(rig, ndjson(usage(claimed_job="other")), key=key)
     (row,) = rig.rows()
     assert (row["job"], row["claimed_job"]) == ("nightly", "other")
@@ -95,7 +85,7 @@ def test_a_bound_job_wins(rig):
 def test_the_same_id_is_the_same_row_for_one_sender_and_another_one_for_another(rig):
     send(rig, ndjson(usage()))
     send(rig, ndjson(usage()))
-    send(rig, ndjson(usage()), key=known_key(rig, "ben"))
+    send(rig, ndjson(usage()), key=rig.known_key("ben"))
     first, again, others = (row["request_id"] for row in rig.rows())
     assert first == again != others
     assert first != "call-1"

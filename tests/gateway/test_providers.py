@@ -70,6 +70,7 @@ def test_a_missing_provider_key_is_a_503_that_names_the_variable(make_rig: Calla
     assert head.startswith(b"HTTP/1.1 503")
     assert b"ANTHROPIC_API_KEY" in body
     assert rig.upstream.seen == []
+    assert [(row["outcome"], row["error_type"]) for row in rig.rows()] == [("rejected", "no_credential")]
 
 
 def test_a_provider_without_a_key_gets_no_credential_line(make_rig: Callable[..., Rig]) -> None:

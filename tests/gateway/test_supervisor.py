@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -86,9 +87,10 @@ sys.exit(3)
 )
 SLOW_TO_ATTACH = """
 import os, sys, time
-log = os.open(sys.argv[2], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+log, supervisor = os.open(sys.argv[2], os.O_WRONLY | os.O_APPEND | os.O_CREAT), os.getppid()
 os.write(log, f"slow early {os.getpid()}\\n".encode())
-time.sleep(0.3)
+while os.getppid() == supervisor:
+    time.sleep(0.01)
 from byline.gateway.supervised import Supervised
 Supervised.attach(os.environ)
 os.write(log, f"slow started {os.getpid()}\\n".encode())
@@ -139,7 +141,8 @@ class Served:
         return [(name, word) for name, word, _ in self.entries()]
 
     def entries(self) -> list[tuple[str, str, int]]:
-        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        """A line that is being written is for the next time."""
+        lines = self.log.read_text().rpartition("\n")[0].splitlines() if self.log.exists() else []
         return [(name, word, int(pid)) for name, word, pid in (line.split() for line in lines)]
 
     def all_pids(self) -> set[int]:
@@ -247,7 +250,8 @@ class TestRestarting:
         for _ in range(12):
             alive = [pid for pid in served.all_pids() if is_alive(pid)]
             if alive:
-                os.kill(chance.choice(alive), signal.SIGKILL)
+                with suppress(ProcessLookupError):  # of the last kill, and reaped just now
+                    os.kill(chance.choice(alive), signal.SIGKILL)
             time.sleep(chance.random() * 0.1)  # the moment of the next kill
         until(lambda: sum(is_alive(pid) for pid in served.all_pids()) == 3, "all three are back")
         assert served.stop() == 0

@@ -44,6 +44,14 @@ LOCAL = "[providers.local]\nkind = 'openai'\n"
         ("[gateway]\nport = 8788\n", "gateway.port and console.port are both 8788"),
         ("[auth.jwt]\njwks_url = 'https://h'\njwks_file = 'f'\n", "both jwks_url and jwks_file"),
         ("[providers.openai.credentials.client]\napi_key_env = 'K'\n", "choose another name"),
+        (
+            "[ledger]\nengine = 'clickhouse'\n",
+            'ledger.engine = "clickhouse" is not supported yet: write "duckdb"',
+        ),
+        (
+            "[ledger]\nengine = 'bigquery'\n",
+            'ledger.engine = "bigquery" is not supported yet: write "duckdb"',
+        ),
     ],
 )
 def test_a_contradiction_is_refused_with_the_remedy(tmp_path, text, said):

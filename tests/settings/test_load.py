@@ -150,6 +150,19 @@ def test_durations_have_units(written, seconds):
     assert load(None, {"BYLINE_JOURNAL__SEGMENT_AGE": written}).journal.segment_age == seconds
 
 
+@pytest.mark.parametrize(("written", "seconds"), [("forever", 0), ("0", 0), ("400d", 34_560_000)])
+def test_retention_says_forever_for_zero(write, written, seconds):
+    assert load(None, {"BYLINE_LEDGER__RETENTION": written}).ledger.retention == seconds
+    assert load(write(f"ledger.retention = '{written}'"), {}).ledger.retention == seconds
+
+
+def test_forever_is_a_word_of_retention_alone():
+    (said,) = problems(None, {"BYLINE_LEDGER__SQL_TIMEOUT": "forever"})
+    assert "forever" not in said
+    (said,) = problems(None, {"BYLINE_LEDGER__RETENTION": "always"})
+    assert said.endswith('"24h" or "7d", or "forever"')
+
+
 @pytest.mark.parametrize(
     ("written", "size"), [("64MB", 64_000_000), ("16KiB", 16_384), ("65536", 65_536), ("1GiB", 1_073_741_824)]
 )

@@ -63,6 +63,22 @@ def test_a_living_server_is_named_at_once(path: Path) -> None:
     end(server)
 
 
+def test_a_holder_that_ends_while_it_is_looked_at_is_dead(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, _ = hold(path)
+    read = Path.read_bytes
+
+    def read_too_late(self: Path) -> bytes:
+        with self.open("rb") as opened:
+            end(server)
+            monkeypatch.setattr(Path, "read_bytes", read)
+            return opened.read()
+
+    monkeypatch.setattr(Path, "read_bytes", read_too_late)
+    lock_for_serving(path, "byline serve", sleep=lambda _: None).close()
+
+
 def test_the_lock_of_a_killed_server_is_free(path: Path) -> None:
     server, _ = hold(path)
     end(server)

@@ -96,6 +96,10 @@ class WorkerBudgets:
         return [*found, Periodic(STATES_INTERVAL_S, self._write_states)]
 
     async def close(self) -> None:
+        """What is being taken up ends first: it works on what is closed here and by the caller next."""
+        if self._updating is not None:
+            self._updating.cancel()
+            await asyncio.wait([self._updating])
         self._stored.close()
         if self.shared is not None:
             await self.shared.close()

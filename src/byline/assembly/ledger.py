@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Generator
@@ -25,7 +26,9 @@ from byline.usage.ledger import (
     Ledger,
     LedgerAccess,
     LedgerUnavailable,
+    PriceSources,
     Progress,
+    QueryError,
     RepriceQuery,
     Table,
 )
@@ -73,7 +76,7 @@ def run_ledger(settings: Settings, *, ready: Callable[[], None] | None = None) -
             journal=data_dir.journal,
             socket=data_dir.socket,
             price=prices,
-            reprice=partial(_reprice, store, prices),
+            reprice=partial(_reprice_if_agreed, store, prices, price_sources(settings)),
             retention_s=settings.ledger.retention or None,
             options=DrainOptions(interval_s=settings.ledger.drain_interval),
             beside=partial(beside_the_ledger, settings, data_dir),
@@ -116,6 +119,13 @@ def price_files(settings: Settings) -> PriceFiles:
     )
 
 
+def price_sources(settings: Settings) -> PriceSources:
+    files = price_files(settings)
+    # Not resolved: a link that is pointed elsewhere is still the same setting.
+    own = os.path.abspath(files.overrides_file) if files.overrides_file else None  # noqa: PTH100
+    return PriceSources(own, files.price_lists)
+
+
 @contextmanager
 def _daily_prices(settings: Settings) -> Generator[None]:
     """Newer prices fetched in the background, where `prices.auto_update` asks for that."""
@@ -155,6 +165,31 @@ def backup_control(settings: Settings, directory: Path) -> None:
         reading.backup(writing)
 
 
+def _reprice_if_agreed(
+    store: CostLedger,
+    prices: CurrentPrices,
+    sources: PriceSources,
+    query: RepriceQuery,
+    dry_run: bool,
+    progress: Progress | None,
+) -> Table:
+    """For a command with settings of its own, which may have changed since the server read them."""
+    if query.priced_by not in (None, sources):
+        raise QueryError(_disagreement(sources, query.priced_by))
+    return _reprice(store, prices, query, dry_run, progress)
+
+
+def _disagreement(running: PriceSources, asked: PriceSources) -> str:
+    if running.overrides_file != asked.overrides_file:
+        what, has, wants = "prices.overrides_file", running.overrides_file, asked.overrides_file
+    else:
+        what, has, wants = "price_list of providers", dict(running.price_lists), dict(asked.price_lists)
+    return (
+        f"the running server holds other prices than these settings ({what} is {has or 'not set'} there, "
+        f"{wants or 'not set'} here): nothing was changed. Restart byline serve, which loses no row, and reprice again"
+    )
+
+
 def _reprice(
     store: CostLedger,
     prices: CurrentPrices | _PricesWhenNeeded,
@@ -164,7 +199,11 @@ def _reprice(
 ) -> Table:
     from byline.usage.prices.reprice import reprice
 
-    return reprice(store, prices.book(), query, dry_run=dry_run, progress=progress)
+    try:
+        book = prices.newest()
+    except ValueError as error:
+        raise QueryError(f"nothing was changed: {error}") from error
+    return reprice(store, book, query, dry_run=dry_run, progress=progress)
 
 
 def _open_duckdb(settings: Settings, path: Path) -> Store:
@@ -205,8 +244,8 @@ class _PricesWhenNeeded:
     def __call__(self, record: UsageRecord) -> None:
         self._prices(record)
 
-    def book(self) -> PriceBook:
-        return self._prices.book()
+    def newest(self) -> PriceBook:
+        return self._prices.newest()
 
     @cached_property
     def _prices(self) -> CurrentPrices:

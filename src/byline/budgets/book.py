@@ -10,7 +10,6 @@ from byline.budgets.limits import Budget, Metric, Period
 
 MAX_CALLERS = 8192
 """Names come from clients too, so what is remembered is bounded."""
-_WILDCARDS = frozenset("*?[")
 
 
 class Caller(NamedTuple):
@@ -98,7 +97,7 @@ class BudgetBook:
 
 
 def _rank(budget: Budget) -> tuple[bool, int, str]:
-    return not _WILDCARDS.isdisjoint(budget.name), -len(budget.name), budget.name
+    return budget.is_pattern, -len(budget.name), budget.name
 
 
 def _covers(budget: Budget, caller: Caller) -> bool:

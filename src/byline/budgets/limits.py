@@ -42,6 +42,9 @@ KINDS: Final[Mapping[str, LimitKind]] = {
 }
 
 
+_WILDCARDS: Final = frozenset("*?[")
+
+
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
     """One limit. `name` may be a pattern such as `nightly-*`; each that matches has a sum of its own.
 
@@ -72,6 +75,10 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     def identity(self) -> tuple[str, str, str]:
         """What there is only one of."""
         return self.scope, self.name, self.kind
+
+    @property
+    def is_pattern(self) -> bool:
+        return not _WILDCARDS.isdisjoint(self.name)
 
     @property
     def needs_counter(self) -> bool:

@@ -22,7 +22,11 @@ def backup(
     directory: Annotated[Path, typer.Argument(help="A new or empty directory to put the copies in.")],
     config: ConfigOption = None,
 ) -> None:
-    """Copy ledger and control data. To restore: stop the server, put the files into data_dir, start."""
+    """Copy ledger and control data. To restore: stop the server, put the files into data_dir, start.
+
+    A restored ledger knows everybody again whom `byline forget` has replaced since: run that again before
+    the start.
+    """
     from byline.assembly.ledger import backup_control
 
     with writing(directory):

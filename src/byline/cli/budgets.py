@@ -28,6 +28,7 @@ from byline.cli.budget_options import (
 from byline.cli.control import control_database, time_of
 from byline.cli.output import CommandError, ConfigOption, Format, FormatOption, note, write
 from byline.control.budgets import list_budgets, put_budget, remove_budgets
+from byline.control.keys import bare_key_id, find_key
 from byline.settings import Settings, SettingsError, load
 from byline.usage.ledger import Table
 
@@ -90,7 +91,7 @@ def set_(
     format: FormatOption = Format.table,  # noqa: A002 - the option's name
 ) -> None:
     """Set one or more limits of one scope. Servers take them up within a second, use so far included."""
-    scope, name = chosen_scope(user, job, team, key, model, everybody)
+    scope, name = _chosen_scope(user, job, team, key, model, everybody)
     given: dict[str, Any] = {
         "usd_per_hour": parse_dollars(usd_per_hour, "--usd-per-hour"),
         "usd_per_day": parse_dollars(usd_per_day, "--usd-per-day"),
@@ -110,6 +111,8 @@ def set_(
     except SettingsError as error:
         raise CommandError(str(error)) from None
     with control_database(config) as database:
+        if scope == "key" and not new[0].is_pattern:
+            find_key(database, name)
         for budget in new:
             put_budget(database, to_stored(budget))
     _write([(budget, "database") for budget in new], format)
@@ -141,7 +144,7 @@ def remove(
     format: FormatOption = Format.table,  # noqa: A002 - the option's name
 ) -> None:
     """Remove limits that were set here. One of the settings file then holds again."""
-    scope, name = chosen_scope(user, job, team, key, model, everybody)
+    scope, name = _chosen_scope(user, job, team, key, model, everybody)
     kind = None if limit is None else limit.replace("-", "_")
     if kind is not None and kind not in KINDS:
         raise typer.BadParameter(f"{limit!r} is no limit: choose among {', '.join(KINDS)}")
@@ -226,6 +229,12 @@ def _budget(scope: ScopeKind, name: str, kind: str, value: Any, mode: str, conta
         )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+def _chosen_scope(*given: Any) -> tuple[ScopeKind, str]:
+    """Rows and limits have a key's id without its prefix."""
+    scope, name = chosen_scope(*given)
+    return scope, bare_key_id(name) if scope == "key" else name
 
 
 def _option(kind: str) -> str:

@@ -29,7 +29,8 @@ def forget(
     """Replace a user by a random pseudonym in every row, sum and event; costs and counts stay.
 
     Rows of requests still under way arrive afterwards: revoke the user's keys first, and run it again
-    when the last stream has ended. Backups and exports made before are not changed.
+    when the last stream has ended. Backups and exports made before are not changed: run it again after
+    a restore from one. Keys and jobs are not changed either.
     """
     from byline.assembly.ledger import open_ledger
 
@@ -49,6 +50,7 @@ def forget(
     finally:
         ledger.close()
     note(f"{rows:,} rows now say {pseudonym}; so do daily sums and events.")
+    note("Backups made before still have the name: run this again after a restore from one.")
 
 
 def _look_up(ledger: LedgerReader, user: str) -> None:

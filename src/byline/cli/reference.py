@@ -76,7 +76,7 @@ def _rows(fields: list[schema.Field], at: schema.Path) -> Iterator[str]:
         default = (
             "must be set"
             if field.default is msgspec.NODEFAULT
-            else _code(values.written(field.type, field.default))
+            else _code(values.written(field.type, field.default, field.meta))
         )
         sentence = field.meta.description if field.meta and field.meta.description else ""
         kind = values.type_name(field.type, field.meta)

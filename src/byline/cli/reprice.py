@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, get_args
 
 import typer
 
-from byline.assembly.ledger import open_ledger
+from byline.assembly.ledger import open_ledger, price_sources
 from byline.cli.output import ConfigOption, Format, FormatOption, note, write
 from byline.cli.times import SinceOption, UntilOption, parse_since
 from byline.settings import load
@@ -44,12 +44,14 @@ def reprice(
     whose cost stays the same are left untouched. Prints what changed, by provider and model.
     """
     now = datetime.now(UTC)
+    settings = load(config, os.environ)
     query = RepriceQuery(
         since=parse_since(since, now),
         until=now if until is None else parse_since(until, now, option="--until"),
         only=_statuses(only),
+        priced_by=price_sources(settings),
     )
-    ledger = open_ledger(load(config, os.environ))
+    ledger = open_ledger(settings)
     try:
         answer = ledger.reprice(query, dry_run=dry_run)
     finally:

@@ -113,6 +113,14 @@ def list_keys(database: ControlDatabase) -> list[KeyInfo]:
     return [_key_info(row) for row in database.rows(f"{_SELECT} ORDER BY keys.created_at, keys.key_id")]
 
 
+def find_key(database: ControlDatabase, key_id: str) -> KeyInfo:
+    """Raises UnknownKeyError."""
+    found = database.rows(_SELECT_ONE, (bare_key_id(key_id),))
+    if not found:
+        raise UnknownKeyError(bare_key_id(key_id))
+    return _key_info(found[0])
+
+
 def revoke_key(database: ControlDatabase, key_id: str) -> KeyInfo:
     """Ends a key now. Revoking it again changes nothing. Raises UnknownKeyError."""
     with database.change() as change:
@@ -197,12 +205,20 @@ _SELECT = """
 """
 
 
+_SELECT_ONE = f"{_SELECT} WHERE key_id = ?"
+
+
 def _find(connection: sqlite3.Connection, key_id: str) -> KeyInfo:
-    bare = key_id.removeprefix(KEY_PREFIX.decode("ascii"))
-    found = connection.execute(f"{_SELECT} WHERE key_id = ?", (bare,)).fetchone()
+    found = connection.execute(_SELECT_ONE, (bare_key_id(key_id),)).fetchone()
     if found is None:
-        raise UnknownKeyError(key_id)
+        raise UnknownKeyError(bare_key_id(key_id))
     return _key_info(found)
+
+
+def bare_key_id(text: str) -> str:
+    """Of an id as rows or keys have it, and of a whole key, whose secret must not be shown again."""
+    prefix = KEY_PREFIX.decode("ascii")
+    return text.removeprefix(prefix).partition("_")[0] if text.startswith(prefix) else text
 
 
 def _key_info(row: Row) -> KeyInfo:

@@ -21,6 +21,10 @@ class Busy(Exception):
     """More evaluations wait than there is patience for."""
 
 
+class Stopping(Exception):
+    """The worker ends: nothing is evaluated any more."""
+
+
 class Asked:
     """Whose values are wanted. `forced` variations and `url` are the caller's wishes, for its own eyes."""
 
@@ -63,6 +67,7 @@ class RequestFeatures:
         self.is_expected = is_expected
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="byline-feature-values")
         self._waiting = 0
+        self._closed = False
         self._ready_for: Payload | None = None
         self._evaluator: Any = None
 
@@ -78,13 +83,18 @@ class RequestFeatures:
         return default if found is MISFIT else cast("T", found)
 
     async def evaluate(self, payload: Payload, asked: Asked) -> dict[str, Any]:
-        """Every feature as GrowthBook's remote evaluators answer it. Raises Busy, PayloadRefused."""
+        """Every feature as GrowthBook's remote evaluators answer it. Raises Busy, Stopping, PayloadRefused."""
         return await self._run(self._evaluate_all, payload, asked)
 
     def close(self) -> None:
+        """On the loop. A request that was taken before may get here only afterwards: it must not find the
+        pool shut."""
+        self._closed = True
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, work: Callable[..., Any], *arguments: object) -> Any:
+        if self._closed:
+            raise Stopping
         if self._waiting >= MAX_WAITING:
             raise Busy
         self._waiting += 1

@@ -19,7 +19,7 @@ from byline.flags.payload import Payload, PayloadRefused
 from byline.gateway.auth.attribution import UserLookup, attribute
 from byline.gateway.error_reply import send_refusal
 from byline.gateway.exchange import Exchange, Reply
-from byline.gateway.feature_evaluation import Asked, Busy, RequestFeatures, attributes_of
+from byline.gateway.feature_evaluation import Asked, Busy, RequestFeatures, Stopping, attributes_of
 from byline.gateway.http1.content import decode_body
 from byline.gateway.http1.errors import ProtocolError
 from byline.gateway.http1.request_head import RequestHead
@@ -109,6 +109,8 @@ class FeatureRoutes:
             features = await self._features.evaluate(payload, asked)
         except Busy:
             _refuse(exchange, Refused(503, "overloaded", "too many evaluations wait; try again", _SOON))
+        except Stopping:
+            _refuse(exchange, Refused(503, "overloaded", "the gateway stops; try again", _SOON))
         except PayloadRefused as refused:
             _refuse(
                 exchange, Refused(503, "overloaded", f"the gateway can't evaluate its features: {refused}")

@@ -66,7 +66,7 @@ class Provider(msgspec.Struct, frozen=True):
                 f"the gateway has no key for {self.name}: its operator must set {credential.missing_env}, "
                 "or the request must bring its own key beside X-Byline-Key"
             )
-            raise Refused(503, "internal", message)
+            raise Refused(503, "no_credential", message)
         return credential
 
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from byline.settings.table import ProviderSettings, Settings
+from byline.settings.table import SUPPORTED_ENGINES, ProviderSettings, Settings
 
 _NAME = re.compile(r"[a-z0-9-]+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -44,6 +44,7 @@ def problems_in(settings: Settings) -> list[str]:
         *_pairs(settings),
         *_flags(settings),
         *_budgets(settings),
+        *_ledger(settings),
     ]
 
 
@@ -133,6 +134,12 @@ def _budgets(settings: Settings) -> Iterator[str]:
     url = settings.counters.url
     if url and not url.startswith(("redis://", "rediss://", "valkey://", "valkeys://", "unix://")):
         yield 'counters.url must begin with redis://, rediss:// or unix://, such as "redis://127.0.0.1:6379/0"'
+
+
+def _ledger(settings: Settings) -> Iterator[str]:
+    if (engine := settings.ledger.engine) not in SUPPORTED_ENGINES:
+        possible = " or ".join(f'"{name}"' for name in SUPPORTED_ENGINES)
+        yield f'ledger.engine = "{engine}" is not supported yet: write {possible}, or leave the key out'
 
 
 def _flags(settings: Settings) -> Iterator[str]:

@@ -10,13 +10,15 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from byline.settings.values import ZERO_ALLOWED, Duration, Money, Size
+from byline.settings.values import ZERO_ALLOWED, Duration, Money, Size, zero_is
 
 Option = msgspec.Meta
 IdentifierKind = Literal["id", "username", "email", "hash", "user_job"]
 Policy = Literal["overwrite", "fill", "keep", "merge"]
 MayClaim = tuple[Literal["job", "user"], ...]
 MIB = 1024 * 1024
+SUPPORTED_ENGINES = ("duckdb",)
+"""The other names of `ledger.engine` are kept for later, and refused where settings are read."""
 
 # One line an option, so that each class below reads as the table it is.
 # fmt: off
@@ -189,7 +191,7 @@ class LedgerSettings(msgspec.Struct, frozen=True):
     threads: Annotated[int, Option(ge=1, description="Threads the embedded engine may use.")] = 2
     drain_interval: Annotated[Duration, Option(description="How often the journal is looked at for new entries.")] = Duration(0.25)
     sql_timeout: Annotated[Duration, Option(description="Longest run of a `byline sql` query.")] = Duration(30)
-    retention: Annotated[Duration, Option(description="Age at which single rows and events go; daily sums of rows stay. 0 keeps everything.", extra=ZERO_ALLOWED)] = Duration(0)
+    retention: Annotated[Duration, Option(description="Age at which single rows and events go; daily sums of rows stay. `forever`, or 0, keeps everything.", extra=zero_is("forever"))] = Duration(0)
 
 
 class PricesSettings(msgspec.Struct, frozen=True):

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final, Literal, NewType, Union, get_args, get
 import msgspec
 
 ZERO_ALLOWED: Final = {"zero": True}
-"""`extra` of a duration option for which 0 has a meaning."""
+"""`extra` of a duration option for which 0 is a duration like any other."""
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -73,10 +73,22 @@ def parse_size(value: object) -> Size:
     raise ValueError
 
 
-def written(kind: Any, value: Any) -> str:
+def zero_is(word: str) -> dict[str, Any]:
+    """`extra` of a duration option for which 0 means something else, which may be written as this word."""
+    return {"zero": word}
+
+
+def _word_for_zero(meta: msgspec.Meta | None) -> str | None:
+    word = (meta.extra or {}).get("zero") if meta else None
+    return word if isinstance(word, str) else None
+
+
+def written(kind: Any, value: Any, meta: msgspec.Meta | None = None) -> str:
     """A value of that type as one would write it in TOML; empty for None."""
     if value is None:
         return ""
+    if kind is Duration and value == 0 and (word := _word_for_zero(meta)):
+        return json.dumps(word)
     if kind is Duration:
         return json.dumps(_in_units(round(value * 1000), _MILLISECONDS, "ms"))
     if kind is Size:
@@ -105,7 +117,7 @@ def read(kind: Any, meta: msgspec.Meta | None, value: object, *, is_text: bool) 
 
 def _convert(kind: Any, meta: msgspec.Meta | None, value: object) -> Any:
     if kind is Duration:
-        duration = parse_duration(value)
+        duration = Duration(0) if value == (_word_for_zero(meta) or ...) else parse_duration(value)
         if duration == 0 and not (meta and (meta.extra or {}).get("zero")):
             raise ValueError
         return duration
@@ -162,7 +174,8 @@ def expected(kind: Any, meta: msgspec.Meta | None = None) -> str:
         return "a table, such as { fast_path = true }, in the environment a JSON object"
     if kind is int:
         return f"a whole number{_range(meta)}"
-    return _EXPECTED[kind]
+    word = _word_for_zero(meta)
+    return f'{_EXPECTED[kind]}, or "{word}"' if word else _EXPECTED[kind]
 
 
 def type_name(kind: Any, meta: msgspec.Meta | None = None) -> str:
@@ -174,7 +187,8 @@ def type_name(kind: Any, meta: msgspec.Meta | None = None) -> str:
         return "list" if get_args(kind)[0] is str else f"list of {type_name(get_args(kind)[0])}"
     if get_origin(kind) is dict:
         return "table"
-    return f"number{_range(meta)}" if kind is int else _TYPE_NAMES[kind]
+    word = _word_for_zero(meta)
+    return f"number{_range(meta)}" if kind is int else _TYPE_NAMES[kind] + (f" or `{word}`" if word else "")
 
 
 _TYPE_NAMES: dict[Any, str] = {

@@ -83,7 +83,7 @@ def _is_alive(holder: str) -> bool:
         return False
     try:
         stat = Path("/proc", match[1], "stat").read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter if it is reaped while we read
         return False
     # Behind the name, which may hold anything: the state. A zombie has died already.
     return stat.rpartition(b")")[2].split()[0] not in (b"Z", b"X")

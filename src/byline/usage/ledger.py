@@ -140,6 +140,14 @@ class ExportQuery(msgspec.Struct, frozen=True, kw_only=True, tag="export"):
     format: Literal["parquet", "csv"] = "parquet"
 
 
+class PriceSources(msgspec.Struct, frozen=True):
+    """What the settings say prices are read from, beside the data directory."""
+
+    overrides_file: str | None = None
+    """An absolute path."""
+    price_lists: Mapping[str, str] = {}
+
+
 class RepriceQuery(msgspec.Struct, frozen=True, kw_only=True, tag="reprice"):
     """Rows whose cost is worked out again; refused requests never had one."""
 
@@ -147,6 +155,10 @@ class RepriceQuery(msgspec.Struct, frozen=True, kw_only=True, tag="reprice"):
     until: datetime | None = None
     only: tuple[CostStatus, ...] = ()
     """Cost statuses to look at; all if empty."""
+    priced_by: PriceSources | None = None
+    """What the asker takes for the sources of prices. Whoever owns the store refuses if its own are others:
+    it prices the rows that come by them, so older rows must not get different ones. None asks for nothing.
+    """
 
 
 class SqlLimits(msgspec.Struct, frozen=True):

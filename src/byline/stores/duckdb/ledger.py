@@ -11,7 +11,7 @@ from byline.stores.duckdb import ageing, forgetting, ingest, repricing, schema, 
 from byline.stores.duckdb.connection import DuckDBOptions, insert_errors, query_errors, unavailable
 from byline.stores.duckdb.copies import backup, export
 from byline.stores.duckdb.database import Database
-from byline.stores.duckdb.dialect import DuckDBDialect
+from byline.stores.duckdb.dialect import DuckDBDialect, statement
 from byline.usage.batches import first_of_each, last_word_of_each
 from byline.usage.columns import EVENT_COLUMNS, PRIVILEGED_PREFIX, USAGE_COLUMNS, USAGE_DEFAULTS
 from byline.usage.ledger import (
@@ -78,7 +78,8 @@ class DuckDBLedger:
         cursor = self._database.cursor()
         try:
             with self._database.watched(), query_errors():
-                return planned.shape(cursor.execute(planned.sql, dict(planned.parameters)).fetchall())
+                rows = cursor.execute(statement(planned), dict(planned.parameters)).fetchall()
+                return planned.shape(rows)
         finally:
             cursor.close()
 

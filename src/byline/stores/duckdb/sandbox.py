@@ -36,6 +36,10 @@ _ONLY: Final = f"only one SELECT over {', '.join(VIEWS)} is allowed"
 def check(connection: duckdb.DuckDBPyConnection, text: str) -> None:
     """Raises QueryError for everything but one harmless SELECT."""
     statements = connection.extract_statements(text)
+    if not statements:
+        raise QueryError(
+            "the query is empty: write one such as SELECT user, cost_usd FROM api_usage LIMIT 10"
+        )
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise QueryError(f"{_ONLY}; this is {_described(statements)}")
     tree = _syntax_tree(connection, text)

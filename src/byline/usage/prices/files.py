@@ -92,7 +92,8 @@ class CurrentPrices:
         self._monotonic = monotonic
         self._check_interval_s = check_interval_s
         self._checked_at = monotonic()
-        self._stamp = files.stamp()
+        self._stamp = self._loaded = files.stamp()
+        """What the disk held when it was last looked at, and when the book was read."""
         self._book = files.load()
 
     def __call__(self, record: UsageRecord) -> None:
@@ -104,14 +105,24 @@ class CurrentPrices:
             self._reload()
         return self._book
 
+    def newest(self) -> PriceBook:
+        """What the disk holds this moment. Raises ValueError for own prices that can't be read."""
+        stamp = self._files.stamp()
+        if stamp != self._loaded:
+            self._take(stamp)
+        return self._book
+
+    def _take(self, stamp: object) -> None:
+        self._book, self._loaded = self._files.load(), stamp
+        log.info("prices are now %s", self._book.version)
+
     def _reload(self) -> None:
         stamp = self._files.stamp()
-        if stamp == self._stamp:
+        if stamp in (self._stamp, self._loaded):
             return
         self._stamp = stamp
         try:
-            self._book = self._files.load()
-            log.info("prices are now %s", self._book.version)
+            self._take(stamp)
         except ValueError as error:
             log.error("prices stay %s: %s", self._book.version, error)  # noqa: TRY400 - the message says it all
 

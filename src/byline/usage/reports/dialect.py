@@ -46,6 +46,8 @@ class Output(msgspec.Struct, frozen=True):
 
     name: str
     convert: Callable[[Any], Any] | None = None
+    wide: bool = False
+    """A sum, which may take more than 64 bits. An engine may give it as text, which `convert` reads too."""
 
 
 class Plan(msgspec.Struct, frozen=True):

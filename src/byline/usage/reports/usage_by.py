@@ -13,7 +13,7 @@ _SUMMED: Final = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_w
 MEASURES: Final[tuple[Output, ...]] = (
     measures.count("requests"),
     measures.count("rejected"),
-    *(measures.count(name) for name in _SUMMED),
+    *(measures.total(name) for name in _SUMMED),
     measures.amount("cost_usd"),
 )
 
@@ -21,13 +21,12 @@ MEASURES: Final[tuple[Output, ...]] = (
 def plan(query: UsageQuery, select: Select) -> Plan:
     select.over_sums(query.since)
     groups = [select.dimension(name, query.timezone, query.since, query.until) for name in query.by]
-    cost = measures.spend(select, include_client_credential=query.include_client_credential)
     expressions = [
         *groups,
         select.count_where(measures.SENT),
         select.count_where(measures.REJECTED),
         *(f"sum({select.column(name)})" for name in _SUMMED),
-        f"sum({cost})",
+        measures.sum_spend(select, include_client_credential=query.include_client_credential),
     ]
     sql = select.assemble(
         expressions,
