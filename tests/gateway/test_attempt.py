@@ -10,6 +10,8 @@ from typing import Any, cast
 import pytest
 
 from byline.apis import messages
+from byline.apis.api import Meter, Reading
+from byline.apis.meter import AnswerMeter
 from byline.gateway.attempt import Attempt
 from byline.gateway.attempt_columns import open_columns
 from byline.gateway.attempt_row import Surroundings
@@ -77,6 +79,17 @@ class Client(ReplyWriter):
     def end(self) -> None: ...
 
 
+class Deaf:
+    """Reads nothing out of an answer."""
+
+    def wants(self, events: bytes) -> bool:
+        return False
+
+    def read_end(self) -> None: ...
+    def reading(self) -> Reading:
+        return Reading()
+
+
 class Rows:
     def __init__(self) -> None:
         self.written: list[AttemptColumns] = []
@@ -85,15 +98,17 @@ class Rows:
         self.written.append(record)
 
 
-def under_way(clock: Ticking, rows: Rows) -> tuple[Exchange, UpstreamConnection]:
+def under_way(
+    clock: Ticking, rows: Rows, tally: Tally, api: Any = messages
+) -> tuple[Exchange, UpstreamConnection]:
     """A stream that two events of have come."""
     provider = SimpleNamespace(family="anthropic", name="anthropic")
     exchange = cast("Any", Exchange)(
         None, Client(), "anthropic", Clock(lambda: 1.8e9, clock), clock.now, clock.now, open_columns(1.8e9, None),
-        route=SimpleNamespace(api=messages, provider=provider), request=UpstreamRequest(b"POST", ()),
+        route=SimpleNamespace(api=api, provider=provider), request=UpstreamRequest(b"POST", ()),
     )  # fmt: skip
     known = cast("Any", SimpleNamespace(members=b"", record=SimpleNamespace(provider="anthropic")))
-    around = Surroundings(rows, Drains(DrainLimits(timeout_s=0), clock), Tally())
+    around = Surroundings(rows, Drains(DrainLimits(timeout_s=0), clock), tally)
     attempt = Attempt(exchange, exchange.columns, known, around, cast("Any", None))
     exchange.in_flight = attempt
     connection = UpstreamConnection(lambda _: None, Timeouts(), clock)
@@ -107,7 +122,7 @@ def under_way(clock: Ticking, rows: Rows) -> tuple[Exchange, UpstreamConnection]
 @pytest.mark.parametrize("waited_s", [0.0, 60.0])
 def test_what_passes_until_a_client_hangs_up_is_no_overhead(waited_s: float) -> None:
     clock, rows = Ticking(), Rows()
-    exchange, _ = under_way(clock, rows)
+    exchange, _ = under_way(clock, rows, Tally())
     clock.now += waited_s
     exchange.client_gone()
     (row,) = rows.written
@@ -121,11 +136,27 @@ def test_what_passes_until_a_client_hangs_up_is_no_overhead(waited_s: float) -> 
 @pytest.mark.parametrize("waited_s", [0.0, 60.0])
 def test_what_passes_between_events_is_no_overhead(waited_s: float) -> None:
     clock, rows = Ticking(), Rows()
-    _, connection = under_way(clock, rows)
+    _, connection = under_way(clock, rows, Tally())
     clock.now += waited_s
     connection.data_received(b"0\r\n\r\n")
     (row,) = rows.written
     assert row.outcome == "ok"
     assert row.overhead_us is not None
     assert 4_000 <= row.overhead_us < 20_000
+    connection.close()
+
+
+@pytest.mark.parametrize(("identity_field", "counted"), [("metadata.user_id", 1), ("", 0)])
+def test_events_too_large_to_read_are_counted_where_they_may_have_told_of_usage(
+    identity_field: str, counted: int
+) -> None:
+    def meter(*, streaming: bool) -> Meter:
+        return AnswerMeter(cast("Any", Deaf()), streaming=streaming, max_event_bytes=4)
+
+    tally, rows = Tally(), Rows()
+    api = SimpleNamespace(meter=meter, identity_field=identity_field)
+    _, connection = under_way(Ticking(), rows, tally, api)
+    for read in (EVENT[:10], EVENT[10:], b"0\r\n\r\n"):
+        connection.data_received(read)
+    assert tally["answer_parts_unread"] == counted
     connection.close()

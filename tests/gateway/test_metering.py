@@ -17,6 +17,8 @@ from byline.gateway.metering import MAX_DECODED_BYTES, DecodingMeter
 
 
 class CountingMeter:
+    dropped = 0
+
     def __init__(self) -> None:
         self.fed = 0
 
@@ -32,13 +34,15 @@ class CountingMeter:
 def test_a_zstd_bomb_is_decoded_no_further_than_the_limit() -> None:
     bomb = zstandard.ZstdCompressor().compress(bytes(4 * MAX_DECODED_BYTES))
     meter = CountingMeter()
+    decoding = DecodingMeter(meter, b"zstd")
     tracemalloc.start()
     try:
-        DecodingMeter(meter, b"zstd").feed(bomb)
+        decoding.feed(bomb)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert meter.fed == MAX_DECODED_BYTES
+    assert decoding.dropped == 1
     assert peak < 3.5 * MAX_DECODED_BYTES
 
 

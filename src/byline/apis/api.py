@@ -113,6 +113,11 @@ class Reading(msgspec.Struct, kw_only=True, omit_defaults=True):
 class Meter(Protocol):
     """Reads an answer's bytes as they pass, in any split, in bounded memory; never raises."""
 
+    @property
+    def dropped(self) -> int:
+        """Events and bodies that were too large to read."""
+        ...
+
     def feed(self, data: bytes) -> None: ...
     def finish(self) -> None:
         """The body has ended as its framing promised."""

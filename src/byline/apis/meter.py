@@ -66,7 +66,6 @@ class AnswerMeter:
 
     @property
     def dropped(self) -> int:
-        """Events and bodies that were too large to read."""
         return self._dropped + (0 if self._framer is None else self._framer.dropped)
 
     def feed(self, data: bytes) -> None:

@@ -103,6 +103,8 @@ class AttemptRow:
         try:
             if finished:
                 self._meter.finish()
+            if self._meter.dropped and self._route.api.identity_field:  # other paths bring no usage
+                self._around.tally["answer_parts_unread"] += self._meter.dropped
             return self._meter.reading()
         except Exception:  # noqa: BLE001 - logged there
             self._give_up_metering()

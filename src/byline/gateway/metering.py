@@ -46,6 +46,10 @@ class DecodingMeter:
         if self._decoder is not None and self._decoder.between_frames:
             self._meter.finish()
 
+    @property
+    def dropped(self) -> int:
+        return self._meter.dropped + (self._left <= 0)
+
     def reading(self) -> Reading:
         return self._meter.reading()
 
