@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import socket
@@ -13,6 +14,9 @@ import pytest
 import zstandard
 from tests.gateway.conftest import Rig, dechunk, receive_answer, receive_until, request
 from tests.gateway.upstream_script import OK, Captured, answer
+
+from byline.apis.request import RequestScan
+from byline.gateway.exchange import Exchange
 
 BODY = b'{ "model":"m", "big":12345678901234567890123, "esc":"\\u00e9\\/", "metadata":{"user_id":"forged","k":1} }'
 
@@ -460,3 +464,28 @@ def test_the_length_of_an_answer_to_head_is_the_providers(make_rig: Callable[...
             client.sendall(request("/openai/v1/files/a", b"", key=rig.key, method="HEAD"))
             assert b"content-length: 1234" in receive_until(client, b"\r\n\r\n")
     assert [seen.number for seen in rig.upstream.seen] == [0, 0]
+
+
+def test_no_body_is_held_while_its_answer_streams(rig: Rig) -> None:
+    go_on = threading.Event()
+
+    def stream(seen: Captured) -> None:
+        seen.connection.sendall(OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+        assert go_on.wait(10)
+        seen.connection.sendall(b"0\r\n\r\n")
+
+    rig.upstream.scripts = [stream]
+    with rig.connect() as client:
+        client.sendall(
+            request(key=rig.key, body=b'{"model":"m","messages":"' + bytes(range(97, 100)) * 30_000 + b'"}')
+        )
+        assert b"first" in receive_until(client, b"first")
+        (under_way,) = [
+            found for found in gc.get_objects() if isinstance(found, Exchange) and found.in_flight is not None
+        ]
+        assert under_way.request is None
+        assert isinstance(under_way.facts, RequestScan)
+        assert under_way.facts.model == "m"
+        assert under_way.facts.body.source == b""
+        go_on.set()
+        receive_until(client, b"0\r\n\r\n")

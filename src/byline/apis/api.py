@@ -33,7 +33,7 @@ class Stamped(msgspec.Struct, frozen=True):
 
 
 class RequestFacts(Protocol):
-    """What one scan of a request body found. Holds views of the body, so don't keep it."""
+    """What one scan of a request body found. Holds views of the body until `without_body`."""
 
     @property
     def model(self) -> str | None: ...
@@ -56,6 +56,10 @@ class RequestFacts(Protocol):
     @property
     def asks_for_usage(self) -> bool:
         """False only for a chat stream whose `include_usage` is missing, null or false."""
+        ...
+
+    def without_body(self) -> RequestFacts:
+        """The same facts for as long as the answer takes, and no longer to be stamped."""
         ...
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import msgspec
+from msgspec.structs import replace
 
 from byline.apis import values
 from byline.apis.api import ApiName, Buffer, Meter, Reading, RequestFacts, Stamped
@@ -27,6 +28,9 @@ class UntouchedRequest(msgspec.Struct, frozen=True, kw_only=True):
     client_identifier: str | None = None
     client_metadata: Mapping[str, str] = {}
     asks_for_usage: bool = True
+
+    def without_body(self) -> UntouchedRequest:
+        return replace(self, body=b"")
 
 
 class Passthrough:

@@ -11,12 +11,14 @@ from functools import cache, cached_property
 from types import MappingProxyType
 
 import msgspec
+from msgspec.structs import replace
 
 from byline.apis.api import BodyError, Buffer
 from byline.wire.json_members import JsonError, JsonObject, check_utf8, read_object, read_string
 from byline.wire.spelling import AnyCase
 
 _int = msgspec.json.Decoder(int)
+_NO_BODY = JsonObject(b"", {})
 _NO_METADATA: Mapping[str, str] = MappingProxyType({})
 _LARGEST_COUNT = 2**53
 """Beyond it a parser may round; no model has such a limit."""
@@ -65,6 +67,9 @@ class RequestScan(msgspec.Struct, frozen=True, kw_only=True):
     client_identifier: str | None = None
     client_metadata: Mapping[str, str] = _NO_METADATA
     asks_for_usage: bool = True
+
+    def without_body(self) -> RequestScan:
+        return replace(self, body=_NO_BODY, parent=None, stream_options=None)
 
 
 def scan(body: Buffer, layout: BodyLayout) -> RequestScan:

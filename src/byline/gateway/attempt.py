@@ -119,6 +119,7 @@ class Attempt(AttemptRow):
 
     def on_answer_head(self, head: ResponseHead) -> None:
         exchange = self._exchange
+        exchange.request = None  # never sent again from here on, and it may be large
         self._note_head(head)
         self._meter = open_meter(exchange.required_route, head)
         length = head.content_length

@@ -23,6 +23,7 @@ def stamp(exchange: Exchange, caller: Caller, tally: Tally) -> None:
         provider, length = exchange.required_route.provider, stamped.length if has_body else None
         head = caller.head_start + end_upstream_head(provider, exchange.columns, length)
         exchange.request = UpstreamRequest(head, stamped.segments, method == b"HEAD")
+        exchange.facts = exchange.required_facts.without_body()
     if caller.decision is not None:
         for count in caller.decision.counts:
             tally[count] += 1
