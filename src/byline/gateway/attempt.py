@@ -241,7 +241,7 @@ class Attempt(AttemptRow):
         own_line = b"x-byline-request-id: " + self._columns.request_id.encode()
         reservation = self._exchange.reservation
         if reservation is None:
-            return [*head.layout.travelling(head.lines), own_line]
+            return [head.travelling, own_line] if head.travelling else [own_line]
         is_anthropic = self._route.provider.family == "anthropic"
         return [*answer_lines(reservation, head, is_anthropic=is_anthropic), own_line]
 

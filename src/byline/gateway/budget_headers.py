@@ -22,7 +22,7 @@ _PERIODS: dict[Period | None, str] = {"day": "daily", "week": "weekly", "month":
 
 def answer_lines(reservation: Reservation, head: ResponseHead, *, is_anthropic: bool) -> list[bytes]:
     """The answer's lines with the upstream's quota taken out and the caller's own put in."""
-    lines = list(head.end_to_end_lines)
+    lines = head.travelling.split(b"\r\n") if head.travelling else []
     if not reservation.strips:
         return lines
     lines = [line for line in lines if not is_quota_header(_name(line))]

@@ -8,8 +8,6 @@ in the control database makes everything be worked out anew.
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 from collections.abc import Callable
 from itertools import count
 from typing import Protocol
@@ -24,6 +22,7 @@ from byline.gateway.routes import Route
 from byline.identity.identifier import Decision
 from byline.identity.model import Attribution
 from byline.usage.record import UsageRecord
+from byline.wire.keyed_digest import new_keyed_digest
 
 MAX_HEADS = 2048
 MAX_HEAD_BYTES = 8192
@@ -86,8 +85,7 @@ class HeadMemory:
     def __init__(self, keys: KeyState, wall: Callable[[], float]) -> None:
         self._keys = keys
         self._wall = wall
-        # A prefix makes a keyed digest where nobody sees the digests; SHA-256 has its own instructions.
-        self._secret = hashlib.sha256(secrets.token_bytes(64))
+        self._digest = new_keyed_digest()
         self._known: dict[bytes, KnownHead] = {}
         self._serials = count()
 
@@ -97,9 +95,7 @@ class HeadMemory:
         if blanked is None:
             return None
         text, content_length, traceparent = blanked
-        digest = self._secret.copy()
-        digest.update(text)
-        known = self._known.get(digest.digest())
+        known = self._known.get(self._digest(text))
         if known is None or not self._keys.still_holds(known.generation):
             return None
         now = self._wall()
@@ -135,9 +131,7 @@ class HeadMemory:
             bool(route.api.identity_field) and not head.content_encoding and not head.chunked,
             {},
         )
-        digest = self._secret.copy()
-        digest.update(blanked[0])
-        self._known[digest.digest()] = known
+        self._known[self._digest(blanked[0])] = known
         return known
 
 

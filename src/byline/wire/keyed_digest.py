@@ -9,13 +9,14 @@ all is sound here alone, because digests never leave the process.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-Digest = Callable[[memoryview], bytes]
+Digest = Callable[[bytes | memoryview], bytes]
 _NONCE = bytes(12)
 
 
 def new_keyed_digest() -> Digest:
     seal = AESGCM(AESGCM.generate_key(128)).encrypt
-    return lambda text: seal(_NONCE, b"", text)
+    return partial(seal, _NONCE, b"")

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.gateway.http1.answer_heads import AnswerHeads
+from byline.gateway.http1.head_template import CHANGING_USES
 from byline.gateway.http1.response_head import AnswerFramingError, ResponseHead
 
 LINES = st.sampled_from([
@@ -51,5 +52,31 @@ def test_the_line_that_changed_is_the_line_that_travels(line: bytes) -> None:
     heads = AnswerHeads()
     heads.read(b"HTTP/1.1 200 OK\r\nDate: now\r\nX-A: 1\r\nContent-Length: 5")
     head = heads.read(b"HTTP/1.1 200 OK\r\nDate: then\r\n" + line + b"\r\nContent-Length: 7")
-    assert head.end_to_end_lines == (b"Date: then", line)
+    assert head.travelling == b"Date: then\r\n" + line
     assert head.content_length == 7
+
+
+def test_a_value_may_change_after_many_answers_alike() -> None:
+    shared = AnswerHeads()
+    for number in range(3 * CHANGING_USES):
+        date, limit = number // CHANGING_USES, number // (2 * CHANGING_USES)
+        block = (
+            b"HTTP/1.1 200 OK\r\nDate: %d\r\nrequest-id: r%d\r\nanthropic-ratelimit-unified-reset: %d\r\nContent-Length: %d"
+            % (date, number, limit, 1 + number % 7)
+        )
+        assert read(shared, block) == read(AnswerHeads(), block)
+
+
+def test_answers_of_several_kinds_take_turns() -> None:
+    shared = AnswerHeads()
+    for number in range(100):
+        block = b"HTTP/1.1 %d OK\r\nrequest-id: r%d\r\nContent-Length: 1" % (200 + number % 11, number)
+        assert read(shared, block) == read(AnswerHeads(), block)
+
+
+def test_quota_lines_that_stay_are_the_very_same_object() -> None:
+    shared = AnswerHeads()
+    block = b"HTTP/1.1 200 OK\r\nrequest-id: %d\r\nanthropic-ratelimit-unified-status: allowed\r\nContent-Length: 1"
+    heads = [shared.read(block % number) for number in range(4)]
+    assert heads[2].quota is heads[3].quota
+    assert heads[3].quota == (b"anthropic-ratelimit-unified-status: allowed",)

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from functools import lru_cache
-from operator import itemgetter
-from typing import cast
 
 import msgspec
 
@@ -42,10 +38,6 @@ class AnswerFramingError(Exception):
     """The upstream's bytes are not one clean HTTP/1.1 answer: never reuse its connection."""
 
 
-Lines = list[bytes]
-Pick = Callable[[Lines], tuple[bytes, ...]]
-
-
 class AnswerField(msgspec.Struct, frozen=True, gc=False):
     name: bytes
     """Lower case."""
@@ -67,11 +59,10 @@ class HeadLayout(msgspec.Struct, frozen=True):
     """Of the lines, up to the value; empty where another value would change more than itself."""
     read: dict[bytes, int]
     """Where the few headers stand that mean something to the gateway, by lower-case name."""
-    travelling: Pick
+    travelling: tuple[int, ...]
     """The lines that go back to the client: without what concerned our connection to the provider alone."""
-    quota: Pick
+    quota: tuple[int, ...]
     """The lines that tell of the provider's limits."""
-    quota_at: frozenset[int]
     length_at: int
     """The line of the Content-Length; 0 without one, as with those below."""
     request_id_at: int
@@ -80,20 +71,27 @@ class HeadLayout(msgspec.Struct, frozen=True):
 
 
 class ResponseHead(msgspec.Struct, gc=False):
-    """Not to be changed: the next answer's may be made from it."""
+    """Not to be changed: the next answers' may be made from it."""
 
     status: int
     reason: bytes
-    lines: list[bytes]
-    """As they came, the status line first."""
+    block: bytes
+    """As it came, from the status line to the last header."""
     layout: HeadLayout
     content_length: int | None
     chunked: bool
     keep_alive: bool
+    travelling: bytes
+    """The lines that go back to the client, as sent and in order."""
     quota: tuple[bytes, ...]
     """The lines that tell of the provider's limits; the very same object where they are the last answer's."""
     request_id: str | None
     organization: str | None
+
+    @property
+    def lines(self) -> list[bytes]:
+        """The status line first."""
+        return self.block.split(b"\r\n")
 
     def value(self, name: bytes) -> bytes | None:
         """Of one of the headers in `_READ`, by its lower-case name."""
@@ -110,15 +108,6 @@ class ResponseHead(msgspec.Struct, gc=False):
             (name, _value(line)) for name, line in zip(self.layout.names, self.lines, strict=True) if name
         ]
 
-    @property
-    def is_encoded(self) -> bool:
-        return self.layout.is_encoded
-
-    @property
-    def end_to_end_lines(self) -> tuple[bytes, ...]:
-        """As sent and in order."""
-        return self.layout.travelling(self.lines)
-
 
 def _value(line: bytes) -> bytes:
     return line[line.index(b":") + 1 :].strip(b" \t")
@@ -129,8 +118,9 @@ _known: dict[bytes, AnswerField] = {}
 _known_status: dict[bytes, tuple[int, bytes, int]] = {}
 
 
-def read_response_head(lines: list[bytes]) -> ResponseHead:
-    """The lines from the status line to the last header. Raises AnswerFramingError."""
+def read_response_head(block: bytes) -> ResponseHead:
+    """From the status line to the last header. Raises AnswerFramingError."""
+    lines = block.split(b"\r\n")
     status, reason, minor = _known_status.get(lines[0]) or _read_status(lines[0])
     if len(lines) > MAX_FIELDS + 1:
         raise AnswerFramingError("malformed answer")
@@ -143,7 +133,9 @@ def read_response_head(lines: list[bytes]) -> ResponseHead:
     length = framing.checked_length()
     layout = _lay_out(fields)
     return ResponseHead(
-        status, reason, lines, layout, length, framing.chunked, framing.keep_alive, layout.quota(lines),
+        status, reason, block, layout, length, framing.chunked, framing.keep_alive,
+        b"\r\n".join([lines[index] for index in layout.travelling]),
+        tuple(lines[index] for index in layout.quota),
         _id_at(layout.request_id_at, lines, layout), _id_at(layout.organization_at, lines, layout),
     )  # fmt: skip
 
@@ -153,7 +145,7 @@ def read_id(value: bytes) -> str | None:
     return value[:MAX_ID_BYTES].decode("latin-1").rstrip() or None
 
 
-def _id_at(index: int, lines: Lines, layout: HeadLayout) -> str | None:
+def _id_at(index: int, lines: list[bytes], layout: HeadLayout) -> str | None:
     return read_id(lines[index][len(layout.beginnings[index]) :]) if index else None
 
 
@@ -163,36 +155,21 @@ def _lay_out(fields: list[AnswerField]) -> HeadLayout:
         if field.is_read:
             read.setdefault(field.name, index)
     dropped = _named_in(fields[read[b"connection"]].value if b"connection" in read else None)
-    travelling = [
-        index
-        for index, field in enumerate(fields)
-        if field.name and not field.is_hop_by_hop and field.name not in dropped
-    ]
-    quota = [index for index, field in enumerate(fields) if field.is_quota]
     return HeadLayout(
         [field.name for field in fields],
         [field.beginning for field in fields],
         read,
-        _pick(*travelling),
-        _pick(*quota),
-        frozenset(quota),
+        tuple(
+            index
+            for index, field in enumerate(fields)
+            if field.name and not field.is_hop_by_hop and field.name not in dropped
+        ),
+        tuple(index for index, field in enumerate(fields) if field.is_quota),
         read.get(b"content-length", 0),
         read.get(b"request-id") or read.get(b"x-request-id", 0),
         read.get(b"anthropic-organization-id") or read.get(b"openai-organization", 0),
         b"content-encoding" in read,
     )
-
-
-@lru_cache(maxsize=1024)
-def _pick(*indices: int) -> Pick:
-    """As a tuple what `itemgetter` gives as one only of several."""
-    match indices:
-        case ():
-            return lambda _: ()
-        case (index,):
-            return lambda lines: (lines[index],)
-        case _:
-            return cast("Pick", itemgetter(*indices))
 
 
 def _named_in(connection: bytes | None) -> set[bytes]:

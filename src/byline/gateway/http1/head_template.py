@@ -1,0 +1,108 @@
+"""A head with places for the values that change from answer to answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from byline.gateway.http1.response_head import ResponseHead, read_id, read_length
+
+CHANGING_USES = 32
+"""A line that changes more often than once in so many answers gets a place; others are better read anew then."""
+_VALUE = rb"([!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)"
+
+
+class HeadTemplate:
+    """Made from one head. `places`: the lines whose values may differ, by index."""
+
+    def __init__(self, head: ResponseHead, places: Iterable[int] = ()) -> None:
+        layout, lines = head.layout, head.lines
+        self._head = head
+        self._places = tuple(sorted(places))
+        self._match = re.compile(
+            _VALUE.join(map(re.escape, self._around(range(len(lines)), lines)))
+        ).fullmatch
+        number = {index: place for place, index in enumerate(self._places)}
+        self._length = number.get(layout.length_at, -1)
+        self._request_id = number.get(layout.request_id_at, -1)
+        self._organization = number.get(layout.organization_at, -1)
+        self._quota = [(at, number[index]) for at, index in enumerate(layout.quota) if index in number]
+        """Where in the head's quota lines which place's value stands."""
+        self._travelling = _spread(self._around(layout.travelling, lines))
+        self._travelling_places = [
+            (2 * count + 1, number[index])
+            for count, index in enumerate(index for index in layout.travelling if index in number)
+        ]
+        """Where in those pieces which place's value stands."""
+        self._uses = 0
+
+    def fill(self, block: bytes) -> ResponseHead | None:
+        """None where more than the values of its places differ."""
+        match = self._match(block)
+        if match is None:
+            return None
+        self._uses += 1
+        values, head = match.groups(), self._head
+        pieces = self._travelling.copy()
+        for at, place in self._travelling_places:
+            pieces[at] = values[place]
+        return ResponseHead(
+            head.status, head.reason, block, head.layout,
+            read_length(values[self._length]) if self._length >= 0 else head.content_length,
+            head.chunked, head.keep_alive, b"".join(pieces),
+            self._quota_with(values) if self._quota else head.quota,
+            read_id(values[self._request_id]) if self._request_id >= 0 else head.request_id,
+            read_id(values[self._organization]) if self._organization >= 0 else head.organization,
+        )  # fmt: skip
+
+    def is_like(self, head: ResponseHead) -> bool:
+        """Whether they differ in values alone."""
+        known = self._head
+        return (
+            known.status == head.status
+            and known.reason == head.reason
+            and known.keep_alive == head.keep_alive
+            and known.layout == head.layout
+            and all(line == other for line, other in self._fixed_lines(head))
+        )
+
+    def adapted_to(self, head: ResponseHead) -> HeadTemplate:
+        """For heads like that one; what changes often gets a place of its own."""
+        changed = {
+            index
+            for index, (line, other) in enumerate(zip(self._head.lines, head.lines, strict=True))
+            if line != other
+        }
+        return HeadTemplate(head, changed.union(self._places) if self._uses < CHANGING_USES else self._places)
+
+    def _quota_with(self, values: Sequence[bytes]) -> tuple[bytes, ...]:
+        lines, layout = list(self._head.quota), self._head.layout
+        for at, place in self._quota:
+            lines[at] = layout.beginnings[layout.quota[at]] + values[place]
+        return tuple(lines)
+
+    def _around(self, indices: Iterable[int], lines: list[bytes]) -> list[bytes]:
+        """The text of these lines before, between and behind the places."""
+        segments = [b""]
+        for count, index in enumerate(indices):
+            if count:
+                segments[-1] += b"\r\n"
+            if index in self._places:
+                segments[-1] += self._head.layout.beginnings[index]
+                segments.append(b"")
+            else:
+                segments[-1] += lines[index]
+        return segments
+
+    def _fixed_lines(self, head: ResponseHead) -> Iterable[tuple[bytes, bytes]]:
+        """Lines of both in which another value would change more than itself."""
+        for line, other, beginning in zip(self._head.lines, head.lines, head.layout.beginnings, strict=True):
+            if not beginning:
+                yield line, other
+
+
+def _spread(segments: list[bytes]) -> list[bytes]:
+    """With room for a value between each two."""
+    pieces = [b""] * (2 * len(segments) - 1)
+    pieces[::2] = segments
+    return pieces
