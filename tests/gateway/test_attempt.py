@@ -17,6 +17,7 @@ from byline.gateway.attempt_columns import open_columns
 from byline.gateway.attempt_row import Surroundings
 from byline.gateway.drains import DrainLimits, Drains
 from byline.gateway.exchange import Clock, Exchange, Tally, UpstreamRequest
+from byline.gateway.forwarding import Forwarder
 from byline.gateway.http1.reply_writer import ReplyWriter
 from byline.gateway.upstream.connection import Timeouts, UpstreamConnection
 from byline.usage.record import AttemptColumns
@@ -99,7 +100,7 @@ class Rows:
 
 
 def under_way(
-    clock: Ticking, rows: Rows, tally: Tally, api: Any = messages
+    clock: Ticking, rows: Rows, tally: Tally, api: Any = messages, head: bytes = HEAD
 ) -> tuple[Exchange, UpstreamConnection]:
     """A stream that two events of have come."""
     provider = SimpleNamespace(family="anthropic", name="anthropic")
@@ -114,7 +115,7 @@ def under_way(
     connection = UpstreamConnection(lambda _: None, Timeouts(), clock)
     connection.connection_made(cast("Any", Wire()))
     attempt.send_on(connection)
-    for read in (HEAD, EVENT, EVENT):
+    for read in (head, EVENT, EVENT):
         connection.data_received(read)
     return exchange, connection
 
@@ -144,6 +145,46 @@ def test_what_passes_between_events_is_no_overhead(waited_s: float) -> None:
     assert row.overhead_us is not None
     assert 4_000 <= row.overhead_us < 20_000
     connection.close()
+
+
+def test_what_passes_until_a_body_without_length_ends_is_no_overhead() -> None:
+    clock, rows = Ticking(), Rows()
+    _, connection = under_way(
+        clock, rows, Tally(), head=HEAD.replace(b"Transfer-Encoding: chunked", b"Connection: close")
+    )
+    clock.now += 60
+    connection.eof_received()
+    (row,) = rows.written
+    assert row.outcome == "ok"
+    assert row.overhead_us is not None
+    assert 4_000 <= row.overhead_us < 20_000
+
+
+def test_what_a_stale_connection_cost_is_no_overhead_of_the_second_attempt() -> None:
+    class Unwritten:
+        def append_start(self, record: object, then: object, on_refused: object, known: bytes) -> None: ...
+        def flush(self) -> None: ...
+
+    clock, rows = Ticking(), Rows()
+    exchange, connection = under_way(clock, rows, Tally())
+    clock.now += 60
+    again = Forwarder(Unwritten(), Surroundings(rows, Drains(DrainLimits(), clock), Tally()))
+    exchange.known_columns = cast(
+        "Any", SimpleNamespace(members=b"", record=SimpleNamespace(provider="anthropic"))
+    )
+    exchange.request = UpstreamRequest(b"POST", ())
+    again.send_again(exchange)
+    connection.close()
+    second = UpstreamConnection(lambda _: None, Timeouts(), clock)
+    second.connection_made(cast("Any", Wire()))
+    cast("Attempt", exchange.in_flight).send_on(second)
+    second.data_received(HEAD)
+    second.data_received(b"0\r\n\r\n")
+    (row,) = rows.written
+    assert row.attempt == 2
+    assert row.overhead_us is not None
+    assert row.overhead_us < 20_000
+    second.close()
 
 
 @pytest.mark.parametrize(("identity_field", "counted"), [("metadata.user_id", 1), ("", 0)])

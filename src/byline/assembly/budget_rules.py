@@ -7,6 +7,7 @@ from typing import cast
 
 from byline.budgets.limits import KINDS, Budget, Mode, ScopeKind, checked, micros
 from byline.control.budgets import StoredBudget
+from byline.control.keys import bare_key_id
 from byline.settings import BudgetSettings, Settings, SettingsError
 
 _SCOPES: tuple[ScopeKind, ...] = ("user", "job", "team", "key", "model")
@@ -77,7 +78,7 @@ def _of_section(section: BudgetSettings) -> Iterator[Budget]:
             continue
         yield Budget(
             scope=cast("ScopeKind", scope),
-            name=name,
+            name=bare_key_id(name) if scope == "key" else name,
             kind=kind.name,
             amount=0 if kind.metric == "models" else micros(value) if kind.metric == "usd" else value,
             models=value if kind.metric == "models" else (),

@@ -186,7 +186,8 @@ def _disagreement(running: PriceSources, asked: PriceSources) -> str:
         what, has, wants = "price_list of providers", dict(running.price_lists), dict(asked.price_lists)
     return (
         f"the running server holds other prices than these settings ({what} is {has or 'not set'} there, "
-        f"{wants or 'not set'} here): nothing was changed. Restart byline serve, which loses no row, and reprice again"
+        f"{wants or 'not set'} here): nothing was changed. Restart byline serve, which loses no row, and reprice again; "
+        "or, if only the directory differs, run this where the server was started"
     )
 
 

@@ -55,6 +55,7 @@ class Forwarder:
     def send_again(self, exchange: Exchange) -> None:
         """Attempt 2, on a fresh connection: a reused one had ended before any byte of an answer."""
         exchange.columns = reopen_columns(exchange.columns, exchange.clock.wall())
+        exchange.body_at = exchange.clock.monotonic()  # the first attempt's wait is no overhead of this one
         self.forward(exchange)
 
     def dial(self, exchange: Exchange, attempt: Attempt) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from byline.gateway.http1.answer_heads import AnswerHeads
-from byline.gateway.http1.head_template import CHANGING_USES
-from byline.gateway.http1.response_head import AnswerFramingError, ResponseHead
+from byline.gateway.http1 import answer_heads, head_template
+from byline.gateway.http1.answer_heads import MAX_TEMPLATES, STRANGE_ANSWERS, AnswerHeads
+from byline.gateway.http1.head_template import HeadTemplate
+from byline.gateway.http1.response_head import AnswerFramingError, ResponseHead, read_response_head
 
 LINES = st.sampled_from([
     b"Content-Length: 5", b"Content-Length: 17", b"Content-Length: x", b"Content-Length:5", b"Transfer-Encoding: chunked",
@@ -58,8 +61,8 @@ def test_the_line_that_changed_is_the_line_that_travels(line: bytes) -> None:
 
 def test_a_value_may_change_after_many_answers_alike() -> None:
     shared = AnswerHeads()
-    for number in range(3 * CHANGING_USES):
-        date, limit = number // CHANGING_USES, number // (2 * CHANGING_USES)
+    for number in range(3 * STRANGE_ANSWERS):
+        date, limit = number // STRANGE_ANSWERS, number // (2 * STRANGE_ANSWERS)
         block = (
             b"HTTP/1.1 200 OK\r\nDate: %d\r\nrequest-id: r%d\r\nanthropic-ratelimit-unified-reset: %d\r\nContent-Length: %d"
             % (date, number, limit, 1 + number % 7)
@@ -80,3 +83,36 @@ def test_quota_lines_that_stay_are_the_very_same_object() -> None:
     heads = [shared.read(block % number) for number in range(4)]
     assert heads[2].quota is heads[3].quota
     assert heads[3].quota == (b"anthropic-ratelimit-unified-status: allowed",)
+
+
+@pytest.mark.parametrize(
+    ("changing", "made"),
+    [
+        (b"x-byline-request-id: %d", 2),
+        (b"Keep-Alive: timeout=5, max=%d", 2),
+        (b"Set-Cookie: session=%d", 1),
+        (b"x-kind-%d: a header of its own", MAX_TEMPLATES + 4),
+    ],
+)
+def test_patterns_are_made_for_kinds_of_heads_and_not_for_each(
+    changing: bytes, made: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patterns = list[ResponseHead]()
+
+    class Counted(HeadTemplate):
+        def __init__(self, head: ResponseHead, places: Set[int] = frozenset()) -> None:
+            patterns.append(head)
+            super().__init__(head, places)
+
+    monkeypatch.setattr(answer_heads, "HeadTemplate", Counted)
+    monkeypatch.setattr(head_template, "HeadTemplate", Counted)
+    shared = AnswerHeads()
+    for number in range(MAX_TEMPLATES + 4 * STRANGE_ANSWERS):
+        shared.read(b"HTTP/1.1 200 OK\r\n" + changing % number + b"\r\nContent-Length: 1")
+    assert len(patterns) == made
+
+
+def test_no_cookie_is_part_of_a_pattern() -> None:
+    head = read_response_head(b"HTTP/1.1 200 OK\r\nSet-Cookie: session=secret\r\nContent-Length: 1")
+    template = HeadTemplate(head)
+    assert template.fill(head.block.replace(b"secret", b"other")) is not None

@@ -379,6 +379,34 @@ class TestFailOpen:
         loop.turn()
         assert kinds(journal) == [("unreadable", ""), ("end", "a"), ("end", "b")]
 
+    def test_a_refused_start_that_lacks_only_its_line_break_is_not_made_whole_later(
+        self,
+        open_writer: OpenWriter,
+        loop,
+        disk: Disk,
+        journal: Path,
+        make_record: Make,
+        ended: Make,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        def no_truncate(_fd: int, _size: int) -> None:
+            raise OSError(errno.EIO, "I/O error")
+
+        refused: list[str] = []
+        writer = open_writer(on_failure="fail_closed")
+        writer.append_start(make_record("a"), nothing)
+        loop.turn()
+        monkeypatch.setattr("byline.usage.journal.output.os.ftruncate", no_truncate)
+        disk.room = disk.writes[0] - 1
+        writer.append_start(make_record("b"), nothing, lambda: refused.append("b"))
+        loop.turn()
+        assert refused == ["b"]
+        disk.room = sys.maxsize
+        loop.advance(5)
+        writer.append_end(ended("a"))
+        loop.turn()
+        assert kinds(journal) == [("start", "a"), ("unreadable", ""), ("end", "a")]
+
     def test_beyond_the_memory_bound_entries_are_counted_as_lost(
         self, open_writer: OpenWriter, loop, disk: Disk, journal: Path, make_record: Make, ended: Make
     ) -> None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 from byline.gateway.http1.head_template import HeadTemplate
 from byline.gateway.http1.response_head import ResponseHead, read_response_head
 
-MAX_KEPT_HEAD_BYTES = 16_384
-MAX_TEMPLATES = 8
+MAX_LEARNT_BYTES = 4096
+MAX_TEMPLATES = 16
 """Blocking answers, streams and refusals of a provider have heads of their own."""
+STRANGE_ANSWERS = 256
+"""Making a pattern takes a millisecond, sixty times what reading a head takes: it must not happen for each."""
 
 
 class AnswerHeads:
@@ -20,6 +22,9 @@ class AnswerHeads:
     def __init__(self) -> None:
         self._templates: list[HeadTemplate] = []
         """The last that fitted first."""
+        self._may_learn = MAX_TEMPLATES
+        self._strange = 0
+        """Heads read from the beginning since the last that could not be learnt."""
 
     def read(self, block: bytes) -> ResponseHead:
         """`block` without the empty line at its end. Raises AnswerFramingError."""
@@ -30,9 +35,20 @@ class AnswerHeads:
                     self._put_first(template, instead_of=template)
                 return head
         head = read_response_head(block)
-        if len(block) <= MAX_KEPT_HEAD_BYTES:
+        if len(block) <= MAX_LEARNT_BYTES and self._may_learn_now():
             self._learn(head)
         return head
+
+    def _may_learn_now(self) -> bool:
+        """At once in the beginning; later one of many strange heads."""
+        self._strange += 1
+        if self._may_learn:
+            self._may_learn -= 1
+        elif self._strange >= STRANGE_ANSWERS:
+            self._strange = 0
+        else:
+            return False
+        return True
 
     def _learn(self, head: ResponseHead) -> None:
         for known in self._templates:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 
 from byline.gateway.http1.response_head import ResponseHead, read_id, read_length
 
-CHANGING_USES = 32
-"""A line that changes more often than once in so many answers gets a place; others are better read anew then."""
+_KEPT_BY_NOBODY = frozenset({b"set-cookie"})
+"""Such lines have places from the start: their values are for the client's eyes."""
 _VALUE = rb"([!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)"
 
 
 class HeadTemplate:
     """Made from one head. `places`: the lines whose values may differ, by index."""
 
-    def __init__(self, head: ResponseHead, places: Iterable[int] = ()) -> None:
+    def __init__(self, head: ResponseHead, places: Set[int] = frozenset()) -> None:
         layout, lines = head.layout, head.lines
         self._head = head
-        self._places = tuple(sorted(places))
+        self._places = sorted(
+            index for index, name in enumerate(layout.names) if index in places or name in _KEPT_BY_NOBODY
+        )
         self._match = re.compile(
             _VALUE.join(map(re.escape, self._around(range(len(lines)), lines)))
         ).fullmatch
@@ -34,14 +36,14 @@ class HeadTemplate:
             for count, index in enumerate(index for index in layout.travelling if index in number)
         ]
         """Where in those pieces which place's value stands."""
-        self._uses = 0
+        self._said: list[bytes] = []
+        self._said_lines: tuple[bytes, ...] = ()
 
     def fill(self, block: bytes) -> ResponseHead | None:
         """None where more than the values of its places differ."""
         match = self._match(block)
         if match is None:
             return None
-        self._uses += 1
         values, head = match.groups(), self._head
         pieces = self._travelling.copy()
         for at, place in self._travelling_places:
@@ -67,19 +69,20 @@ class HeadTemplate:
         )
 
     def adapted_to(self, head: ResponseHead) -> HeadTemplate:
-        """For heads like that one; what changes often gets a place of its own."""
-        changed = {
-            index
-            for index, (line, other) in enumerate(zip(self._head.lines, head.lines, strict=True))
-            if line != other
-        }
-        return HeadTemplate(head, changed.union(self._places) if self._uses < CHANGING_USES else self._places)
+        """Also for heads like that one: what differs gets places of its own."""
+        lines = zip(self._head.lines, head.lines, strict=True)
+        changed = {index for index, (line, other) in enumerate(lines) if line != other}
+        return HeadTemplate(head, changed.union(self._places))
 
     def _quota_with(self, values: Sequence[bytes]) -> tuple[bytes, ...]:
-        lines, layout = list(self._head.quota), self._head.layout
-        for at, place in self._quota:
-            lines[at] = layout.beginnings[layout.quota[at]] + values[place]
-        return tuple(lines)
+        """The very same object as long as the values are."""
+        said = [values[place] for _, place in self._quota]
+        if said != self._said:
+            lines, layout = list(self._head.quota), self._head.layout
+            for (at, _), value in zip(self._quota, said, strict=True):
+                lines[at] = layout.beginnings[layout.quota[at]] + value
+            self._said, self._said_lines = said, tuple(lines)
+        return self._said_lines
 
     def _around(self, indices: Iterable[int], lines: list[bytes]) -> list[bytes]:
         """The text of these lines before, between and behind the places."""

@@ -26,6 +26,8 @@ _HOP_BY_HOP = frozenset(
 )  # fmt: skip
 
 
+_DECIDING = frozenset({b"connection", b"transfer-encoding"})
+"""Their values say how the rest of the head is to be read."""
 _READ = frozenset(
     {
         b"anthropic-organization-id", b"connection", b"content-encoding", b"content-length",
@@ -194,7 +196,7 @@ def _read_line(line: bytes) -> AnswerField:
         raise AnswerFramingError("malformed header line")
     name = match[1].lower()
     is_hop_by_hop = name in _HOP_BY_HOP
-    beginning = b"" if is_hop_by_hop and name != b"content-length" else line[: match.start(2)]
+    beginning = b"" if name in _DECIDING else line[: match.start(2)]
     field = AnswerField(
         name,
         match[2].rstrip(b" \t"),

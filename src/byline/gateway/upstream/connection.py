@@ -122,6 +122,7 @@ class UpstreamConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         listener = self._listener
         if listener is not None and self._reader.until_close:
+            self.read_began_at = self._clock()
             self.on_answer_end()
             listener.on_read_done()
         self.close()

@@ -15,6 +15,8 @@ from byline.usage.journal.segments import Segment, create, total_bytes
 from byline.usage.journal.syncing import Syncer
 
 _BUDGET_CHECK_S = 1.0
+_CLOSING = b"{\n"
+"""Behind a torn line. One that lacks nothing but its line break was refused or is written anew: no reader may take it."""
 
 
 class Output:
@@ -55,8 +57,8 @@ class Output:
         error = self._objection()
         if error is not None:
             return error
-        if self._ends_torn and not buffer.startswith(b"\n"):
-            buffer[0:0] = b"\n"
+        if self._ends_torn and not buffer.startswith(_CLOSING):
+            buffer[0:0] = _CLOSING
         try:
             written = os.write(self._fd, buffer)
         except OSError as refusal:
@@ -121,7 +123,7 @@ class Output:
         self._allowance -= kept
 
     def _cut_off(self, torn: int) -> None:
-        """Take the torn line's bytes back; failing that, the next write closes it with a line break."""
+        """Take the torn line's bytes back; failing that, the next write closes it."""
         if torn == 0:
             return
         try:
