@@ -76,7 +76,7 @@ class AttemptRow:
         columns.http_status = head.status
         columns.upstream_request_id = head.request_id
         columns.provider_organization = head.organization
-        if quota is not None and (head.quota or head.status == _TOO_MANY_REQUESTS):
+        if quota is not None and (head.layout.tells_quota or head.status == _TOO_MANY_REQUESTS):
             try:
                 columns.quota = quota.take(head, self._exchange.clock.wall(), self._known.record)
             except Exception:

@@ -17,7 +17,6 @@ from byline.quota.snapshot import QuotaSnapshot
 from byline.usage.record import UsageRecord
 
 MAX_KEPT_BLOCKS = 512
-_FIRST_ERROR = 400
 _encode = msgspec.json.Encoder().encode
 _UNSAID: Mapping[str, object] = {"raw": {}, "credential": None, "observed_at": 0}
 """Left out of the row: its own columns say them, and `raw` would double it."""
@@ -73,11 +72,8 @@ class QuotaWatch:
             or said.lines is not head.quota
             or said.second != second
             or said.status != head.status
-            or head.status >= _FIRST_ERROR
         ):
-            # Of a failure other lines are read as well, such as Retry-After.
-            told = (head.block,) if head.status >= _FIRST_ERROR else head.quota
-            block = (head.status, second, *told)
+            block = (head.status, second, *head.quota)
             self._last = said = self._seen.get(block) or self._read(block, head, now)
         snapshot, credential = said.snapshot, whose.credential
         if (

@@ -6,7 +6,7 @@ import re
 
 import msgspec
 
-from byline.quota.reading import QUOTA_PREFIXES
+from byline.quota.reading import QUOTA_NAMES, QUOTA_PREFIXES
 
 MAX_FIELDS = 256
 MAX_ID_BYTES = 256
@@ -15,6 +15,7 @@ MAX_KEPT_LINE_BYTES = 512
 MAX_KEPT_STATUS_LINES = 256
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?")
 _LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)", re.DOTALL)
+_QUOTA_NAMES = frozenset(name.encode() for name in QUOTA_NAMES)
 _QUOTA_PREFIXES = tuple(prefix.encode() for prefix in QUOTA_PREFIXES)
 _LENGTH = re.compile(rb"[0-9]{1,15}")
 # RFC 9110 section 7.6.1; lengths are restated by whoever frames the answer for the client.
@@ -50,6 +51,8 @@ class AnswerField(msgspec.Struct, frozen=True, gc=False):
     is_read: bool
     is_quota: bool
     """Tells of the provider's limits."""
+    is_retry: bool
+    """Tells when to try again."""
 
 
 class HeadLayout(msgspec.Struct, frozen=True):
@@ -64,7 +67,9 @@ class HeadLayout(msgspec.Struct, frozen=True):
     travelling: tuple[int, ...]
     """The lines that go back to the client: without what concerned our connection to the provider alone."""
     quota: tuple[int, ...]
-    """The lines that tell of the provider's limits."""
+    """The lines that tell of the provider's limits, and when to try again."""
+    tells_quota: bool
+    """Of limits, that is: when to try again is said of other troubles too."""
     length_at: int
     """The line of the Content-Length; 0 without one, as with those below."""
     request_id_at: int
@@ -86,7 +91,7 @@ class ResponseHead(msgspec.Struct, gc=False):
     travelling: bytes
     """The lines that go back to the client, as sent and in order."""
     quota: tuple[bytes, ...]
-    """The lines that tell of the provider's limits; the very same object where they are the last answer's."""
+    """The lines of `HeadLayout.quota`; the very same object where they are the last answer's."""
     request_id: str | None
     organization: str | None
 
@@ -115,7 +120,7 @@ def _value(line: bytes) -> bytes:
     return line[line.index(b":") + 1 :].strip(b" \t")
 
 
-_STATUS = AnswerField(b"", b"", b"", False, False, False)
+_STATUS = AnswerField(b"", b"", b"", False, False, False, False)
 _known: dict[bytes, AnswerField] = {}
 _known_status: dict[bytes, tuple[int, bytes, int]] = {}
 
@@ -166,7 +171,8 @@ def _lay_out(fields: list[AnswerField]) -> HeadLayout:
             for index, field in enumerate(fields)
             if field.name and not field.is_hop_by_hop and field.name not in dropped
         ),
-        tuple(index for index, field in enumerate(fields) if field.is_quota),
+        tuple(index for index, field in enumerate(fields) if field.is_quota or field.is_retry),
+        any(field.is_quota for field in fields),
         read.get(b"content-length", 0),
         read.get(b"request-id") or read.get(b"x-request-id", 0),
         read.get(b"anthropic-organization-id") or read.get(b"openai-organization", 0),
@@ -204,6 +210,7 @@ def _read_line(line: bytes) -> AnswerField:
         is_hop_by_hop,
         name in _READ,
         name.startswith(_QUOTA_PREFIXES),
+        name in _QUOTA_NAMES,
     )
     if len(line) <= MAX_KEPT_LINE_BYTES and name != b"set-cookie":
         if len(_known) >= MAX_KEPT_LINES:
