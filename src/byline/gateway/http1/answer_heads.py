@@ -24,7 +24,7 @@ class AnswerHeads:
         """The last that fitted first."""
         self._may_learn = MAX_TEMPLATES
         self._strange = 0
-        """Heads read from the beginning since the last that could not be learnt."""
+        """Heads read from the beginning since the last of them that was learnt."""
 
     def read(self, block: bytes) -> ResponseHead:
         """`block` without the empty line at its end. Raises AnswerFramingError."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence, Set
 
+from msgspec.structs import replace
+
 from byline.gateway.http1.response_head import ResponseHead, read_id, read_length
 
-_KEPT_BY_NOBODY = frozenset({b"set-cookie"})
-"""Such lines have places from the start: their values are for the client's eyes."""
+_SECRET = frozenset({b"set-cookie"})
+"""Such lines have places from the start, because of a place no value is kept."""
 _VALUE = rb"([!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)"
 
 
@@ -17,13 +19,14 @@ class HeadTemplate:
 
     def __init__(self, head: ResponseHead, places: Set[int] = frozenset()) -> None:
         layout, lines = head.layout, head.lines
-        self._head = head
+        self._head = replace(head, block=b"", travelling=b"")
         self._places = sorted(
-            index for index, name in enumerate(layout.names) if index in places or name in _KEPT_BY_NOBODY
+            index for index, name in enumerate(layout.names) if index in places or name in _SECRET
         )
         self._match = re.compile(
             _VALUE.join(map(re.escape, self._around(range(len(lines)), lines)))
         ).fullmatch
+        self._lines = [layout.beginnings[at] if at in self._places else line for at, line in enumerate(lines)]
         number = {index: place for place, index in enumerate(self._places)}
         self._length = number.get(layout.length_at, -1)
         self._request_id = number.get(layout.request_id_at, -1)
@@ -65,14 +68,13 @@ class HeadTemplate:
             and known.reason == head.reason
             and known.keep_alive == head.keep_alive
             and known.layout == head.layout
-            and all(line == other for line, other in self._fixed_lines(head))
+            and self._fixed_lines(self._lines) == self._fixed_lines(head.lines)
         )
 
     def adapted_to(self, head: ResponseHead) -> HeadTemplate:
         """Also for heads like that one: what differs gets places of its own."""
-        lines = zip(self._head.lines, head.lines, strict=True)
-        changed = {index for index, (line, other) in enumerate(lines) if line != other}
-        return HeadTemplate(head, changed.union(self._places))
+        lines = zip(self._lines, head.lines, strict=True)
+        return HeadTemplate(head, {index for index, (line, other) in enumerate(lines) if line != other})
 
     def _quota_with(self, values: Sequence[bytes]) -> tuple[bytes, ...]:
         """The very same object as long as the values are."""
@@ -97,11 +99,10 @@ class HeadTemplate:
                 segments[-1] += lines[index]
         return segments
 
-    def _fixed_lines(self, head: ResponseHead) -> Iterable[tuple[bytes, bytes]]:
-        """Lines of both in which another value would change more than itself."""
-        for line, other, beginning in zip(self._head.lines, head.lines, head.layout.beginnings, strict=True):
-            if not beginning:
-                yield line, other
+    def _fixed_lines(self, lines: list[bytes]) -> list[bytes]:
+        """Those in which another value would change more than itself."""
+        beginnings = self._head.layout.beginnings
+        return [line for line, beginning in zip(lines, beginnings, strict=True) if not beginning]
 
 
 def _spread(segments: list[bytes]) -> list[bytes]:
