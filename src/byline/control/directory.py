@@ -85,9 +85,7 @@ class KeyDirectory:
 
     def still_holds(self, generation: int) -> bool:
         """Whether what was concluded in that generation may be acted on; asked for every request."""
-        read_at = self._read_at
-        fresh = read_at is not None and self._clock() - read_at <= self._max_stale_s
-        return fresh and generation == self._generation
+        return generation == self._generation and not self.is_stale()
 
     @property
     def generation(self) -> int:

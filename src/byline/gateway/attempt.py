@@ -121,7 +121,7 @@ class Attempt(AttemptRow):
         exchange = self._exchange
         exchange.request = None  # never sent again from here on, and it may be large
         self._note_head(head)
-        self._meter = open_meter(exchange.required_route, head)
+        self._meter = open_meter(self._route, head)
         length = head.content_length
         if exchange.hides_usage and head.status == 200 and head.is_event_stream:
             self._filter, length = UsageEventFilter(), None

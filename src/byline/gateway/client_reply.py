@@ -52,14 +52,11 @@ class ClientReply(ReplyWriter):
             return
         self.started = True
         if self._transport is not None:
-            lines[0:0] = (b"HTTP/1.1 %d %b" % (status, reason),)
-            lines.append(b"content-length: %d\r\n" % len(body))
+            opening = b"HTTP/1.1 %d %b" % (status, reason), *lines, b"content-length: %d\r\n" % len(body)
             if len(body) <= JOINED_BYTES:
-                lines.append(body)
-                self._transport.write(b"\r\n".join(lines))
+                self._transport.write(b"\r\n".join((*opening, body)))
             else:
-                lines.append(b"")
-                self._transport.writelines([b"\r\n".join(lines), body])
+                self._transport.writelines([b"\r\n".join((*opening, b"")), body])
             self._answered()
 
     def chunk_sink(self) -> Callable[[bytes], None] | None:

@@ -75,7 +75,8 @@ class Repeats:
         known, length, begin = recalled.known, recalled.content_length, head_end + 4
         if len(data) != begin + length or not 0 < length <= self._max_body_bytes or not known.repeatable:
             return None
-        if length < MIN_BYTES:
+        is_small = length < MIN_BYTES
+        if is_small:
             text = data[begin:]
             found = _read_whole(known.route.bodies, data, text)
         else:
@@ -91,7 +92,6 @@ class Repeats:
         pieces = _edited(text, found, body)
         pieces[0] = caller.head_start + end_upstream_head(route.provider, columns, length + body.growth)
         # Of small bodies one copy is cheaper than handing over pieces.
-        is_small = length < MIN_BYTES
         request = UpstreamRequest(b"".join(pieces), ()) if is_small else UpstreamRequest(b"", pieces)
         return Exchange(
             known.head, client.new_reply(known.head, body_is_read=True), known.family, self._clock, accepted_at,

@@ -62,6 +62,13 @@ class Disk:
         return written
 
 
+def refuse_truncation(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_fd: int, _size: int) -> None:
+        raise OSError(errno.EIO, "I/O error")
+
+    monkeypatch.setattr("byline.usage.journal.output.os.ftruncate", refuse)
+
+
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     return Disk(monkeypatch)
@@ -364,10 +371,7 @@ class TestFailOpen:
         ended: Make,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        def no_truncate(_fd: int, _size: int) -> None:
-            raise OSError(errno.EIO, "I/O error")
-
-        monkeypatch.setattr("byline.usage.journal.output.os.ftruncate", no_truncate)
+        refuse_truncation(monkeypatch)
         writer = open_writer()
         disk.room = 100
         writer.append_end(ended("a"))
@@ -389,14 +393,11 @@ class TestFailOpen:
         ended: Make,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        def no_truncate(_fd: int, _size: int) -> None:
-            raise OSError(errno.EIO, "I/O error")
-
         refused: list[str] = []
         writer = open_writer(on_failure="fail_closed")
         writer.append_start(make_record("a"), nothing)
         loop.turn()
-        monkeypatch.setattr("byline.usage.journal.output.os.ftruncate", no_truncate)
+        refuse_truncation(monkeypatch)
         disk.room = disk.writes[0] - 1
         writer.append_start(make_record("b"), nothing, lambda: refused.append("b"))
         loop.turn()
