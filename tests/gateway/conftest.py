@@ -23,6 +23,7 @@ from byline.assembly.gateway import build_worker, open_journal
 from byline.control.database import open_control
 from byline.control.directory import KeyDirectory
 from byline.control.keys import create_key
+from byline.gateway.turn import Turn
 from byline.gateway.worker import Worker
 from byline.settings import load
 
@@ -81,13 +82,16 @@ class Rig:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         data_dir = open_data_dir(self.settings)
-        journal = open_journal(self.settings, data_dir, 0)
+        turn = Turn(self._loop.call_soon)
+        journal = open_journal(self.settings, data_dir, 0, turn)
         directory = KeyDirectory(data_dir.control, max_stale_s=self.settings.keys.max_stale)
         directory.refresh_if_changed()
         budgets = self.budgets = WorkerBudgets(self.settings, data_dir, directory, 0)
         try:
             await budgets.start()
-            self.worker = build_worker(self.settings, self._environ, data_dir, journal, directory, 0, budgets)
+            self.worker = build_worker(
+                self.settings, self._environ, data_dir, turn, journal, directory, 0, budgets
+            )
             listener = socket.create_server(("127.0.0.1", 0))
             self.port = listener.getsockname()[1]
             await self.worker.run(listener, self._started)

@@ -19,9 +19,11 @@ from byline.gateway.drains import DrainLimits, Drains
 from byline.gateway.exchange import Clock, Exchange, Tally, UpstreamRequest
 from byline.gateway.forwarding import Forwarder
 from byline.gateway.http1.reply_writer import ReplyWriter
+from byline.gateway.turn import Turn
 from byline.gateway.upstream.connection import Timeouts, UpstreamConnection
 from byline.usage.record import AttemptColumns
 
+TURN = Turn(lambda run: run())
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 EVENT = b'f\r\ndata: {"a":1}\n\n\r\n'
 STEP_S = 0.001
@@ -109,7 +111,7 @@ def under_way(
         route=SimpleNamespace(api=api, provider=provider), request=UpstreamRequest(b"POST", ()),
     )  # fmt: skip
     known = cast("Any", SimpleNamespace(members=b"", record=SimpleNamespace(provider="anthropic")))
-    around = Surroundings(rows, Drains(DrainLimits(timeout_s=0), clock), tally)
+    around = Surroundings(rows, Drains(DrainLimits(timeout_s=0), clock), tally, TURN)
     attempt = Attempt(exchange, exchange.columns, known, around, cast("Any", None))
     exchange.in_flight = attempt
     connection = UpstreamConnection(lambda _: None, Timeouts(), clock)
@@ -168,7 +170,7 @@ def test_what_a_stale_connection_cost_is_no_overhead_of_the_second_attempt() -> 
     clock, rows = Ticking(), Rows()
     exchange, connection = under_way(clock, rows, Tally())
     clock.now += 60
-    again = Forwarder(Unwritten(), Surroundings(rows, Drains(DrainLimits(), clock), Tally()))
+    again = Forwarder(Unwritten(), Surroundings(rows, Drains(DrainLimits(), clock), Tally(), TURN))
     exchange.known_columns = cast(
         "Any", SimpleNamespace(members=b"", record=SimpleNamespace(provider="anthropic"))
     )

@@ -45,6 +45,7 @@ from byline.gateway.quota import QuotaWatch, read_kept
 from byline.gateway.readiness import WorkerReadiness
 from byline.gateway.recognition import Recognizer
 from byline.gateway.routes import Routes
+from byline.gateway.turn import Turn
 from byline.gateway.uploads import UploadLimits, Uploads
 from byline.gateway.worker import Periodic, Worker, WorkerOptions
 from byline.gateway.worker_events import INTERVAL_S, WorkerEvents
@@ -93,13 +94,14 @@ async def _run(
     ready: Callable[[], None],
 ) -> None:
     data_dir = open_data_dir(settings)
-    journal = open_journal(settings, data_dir, number)
+    turn = Turn(asyncio.get_running_loop().call_soon)
+    journal = open_journal(settings, data_dir, number, turn)
     directory = KeyDirectory(data_dir.control, max_stale_s=settings.keys.max_stale)
     directory.refresh_if_changed()
     budgets = WorkerBudgets(settings, data_dir, directory, number)
     try:
         await budgets.start()
-        worker = build_worker(settings, environ, data_dir, journal, directory, number, budgets)
+        worker = build_worker(settings, environ, data_dir, turn, journal, directory, number, budgets)
         for stop_signal in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(stop_signal, worker.stop)
         # What stands now lives as long as the process, and requests leave no cycles behind.
@@ -113,14 +115,13 @@ async def _run(
         directory.close()
 
 
-def open_journal(settings: Settings, data_dir: DataDir, number: int) -> JournalWriter:
-    loop = asyncio.get_running_loop()
+def open_journal(settings: Settings, data_dir: DataDir, number: int, turn: Turn) -> JournalWriter:
     options = settings.journal
     return JournalWriter(
         data_dir.journal,
         new_writer_id(f"worker{number}"),
-        call_soon=loop.call_soon,
-        call_later=loop.call_later,
+        call_soon=turn.at_end,
+        call_later=asyncio.get_running_loop().call_later,
         options=JournalOptions(
             on_failure=options.on_failure,
             sync_interval_s=options.sync_interval,
@@ -135,6 +136,7 @@ def build_worker(
     settings: Settings,
     environ: Mapping[str, str],
     data_dir: DataDir,
+    turn: Turn,
     journal: JournalWriter,
     directory: KeyDirectory,
     number: int,
@@ -154,7 +156,7 @@ def build_worker(
         DrainLimits(upstream.drain_timeout, upstream.drain_max_bytes, upstream.drain_max_streams),
         CLOCK.monotonic,
     )
-    around = Surroundings(journal=journal, drains=drains, tally=tally, quota=quota, budgets=gate)
+    around = Surroundings(journal=journal, drains=drains, tally=tally, turn=turn, quota=quota, budgets=gate)
     gateway_id = settings.gateway.id or socket.gethostname()
     ledger = LedgerWatch(data_dir.status / "ledger.json", CLOCK.wall)
     readiness = WorkerReadiness(journal, directory, partial(_degraded, ledger, budgets))
@@ -180,6 +182,7 @@ def build_worker(
         forwarder=Forwarder(journal, around),
         journal=journal,
         tally=tally,
+        turn=turn,
         clock=CLOCK,
         gateway_id=gateway_id,
         max_body_bytes=settings.gateway.max_body_bytes,

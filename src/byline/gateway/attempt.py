@@ -9,16 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from byline.apis.api import Reading
 from byline.apis.usage_event_filter import UsageEventFilter
-from byline.gateway.attempt_row import AttemptRow, Surroundings
-from byline.gateway.budget_headers import answer_lines
+from byline.gateway.attempt_row import Surroundings
 from byline.gateway.error_reply import send_refusal
 from byline.gateway.exchange import Exchange, Reply
 from byline.gateway.http1.response_head import ResponseHead
 from byline.gateway.metering import open_meter
 from byline.gateway.refusals import Refused
 from byline.gateway.upstream.connection import Lost, UpstreamConnection
+from byline.gateway.whole_answer import WholeAnswer
 from byline.usage.record import AttemptColumns, KnownColumns, Outcome
 
 _TIMEOUTS = frozenset({Lost.FIRST_BYTE_TIMEOUT, Lost.STALLED})
@@ -38,7 +37,7 @@ class Sender(Protocol):
     def refuse_unrecorded(self, exchange: Exchange) -> None: ...
 
 
-class Attempt(AttemptRow):
+class Attempt(WholeAnswer):
     """Listens to one UpstreamConnection for one Exchange."""
 
     _filter: UsageEventFilter | None = None
@@ -79,7 +78,7 @@ class Attempt(AttemptRow):
         assert request is not None
         self._connection = connection
         now = exchange.clock.monotonic()
-        self._prepared_in_s = now - exchange.body_at
+        self._busy_s = now - exchange.body_at
         connection.send(request.head, request.segments, self, request.to_head_request, now)
 
     def fail_before_sending(self, error_type: str, message: str, *, timed_out: bool) -> None:
@@ -94,28 +93,18 @@ class Attempt(AttemptRow):
     # the upstream's side
 
     def on_whole_answer(self, head: ResponseHead, body: bytes) -> None:
-        """Nothing to wait for: metered without a Meter, sent with one write."""
-        exchange, columns = self._exchange, self._columns
-        reply = exchange.reply
-        if reply is None or exchange.hides_usage or head.layout.is_encoded or not body.startswith(b"{"):
+        exchange = self._exchange
+        if (
+            exchange.reply is None
+            or exchange.hides_usage
+            or head.layout.is_encoded
+            or not body.startswith(b"{")
+        ):
             self.on_answer_head(head)
             self.on_answer_body(body)
             self.on_answer_end()
-            return
-        self._note_head(head)
-        self._note_first_byte()
-        exchange.reply = None
-        lines = self._answer_lines(head)
-        reading: Reading | None = columns
-        try:
-            self._route.api.read_answer(body, columns)
-        except Exception:  # noqa: BLE001 - logged there
-            self._give_up_metering()
-            reading, columns.raw_usage = None, None  # it may have been read, and not yet be JSON
-        is_ok = reading is not None and reading.error_type is None
-        self._ends_in_read = True
-        self._settle("ok" if is_ok else self._outcome(reading), reading)
-        reply.answer(head.status, head.reason, lines, body)
+        else:
+            self.take_whole(head, body)
 
     def on_answer_head(self, head: ResponseHead) -> None:
         exchange = self._exchange
@@ -169,7 +158,7 @@ class Attempt(AttemptRow):
             return
         reading = self._read_meter(finished=True)
         reply, self._exchange.reply = self._exchange.reply, None
-        self._ends_in_read = True
+        self._note_last_read()
         self._settle("client_disconnect" if reply is None else self._outcome(reading), reading)
         if reply is not None:
             self._write_held_back(reply)
@@ -200,7 +189,7 @@ class Attempt(AttemptRow):
 
     def client_gone(self) -> None:
         """The answer is read on for its usage where a drain is to be had, else cancelled and marked."""
-        if self._over:
+        if self._over or self._whole is not None:
             return
         self._send_chunk = None
         if self._connection is not None:
@@ -210,11 +199,11 @@ class Attempt(AttemptRow):
         self.cancel()
 
     def client_paused(self) -> None:
-        if self._connection is not None:
+        if self._connection is not None and self._whole is None:
             self._connection.pause()
 
     def client_resumed(self) -> None:
-        if self._connection is not None:
+        if self._connection is not None and self._whole is None:
             self._connection.resume()
 
     def cancel(self) -> None:
@@ -223,6 +212,8 @@ class Attempt(AttemptRow):
 
     def stop(self) -> None:
         """The gateway stops before the answer has ended."""
+        if self._whole is not None:
+            return  # it has ended, and goes out in this turn
         reply, self._exchange.reply = self._exchange.reply, None
         self._columns.error_type = "gateway_stopped"
         self._abort("client_disconnect" if reply is None else "interrupted")
@@ -236,14 +227,6 @@ class Attempt(AttemptRow):
         reply = self._exchange.reply
         if reply is not None and self._filter is None:
             self._send_chunk = reply.chunk_sink()
-
-    def _answer_lines(self, head: ResponseHead) -> list[bytes]:
-        own_line = b"x-byline-request-id: " + self._columns.request_id.encode()
-        reservation = self._exchange.reservation
-        if reservation is None:
-            return [head.travelling, own_line] if head.travelling else [own_line]
-        is_anthropic = self._route.provider.family == "anthropic"
-        return [*answer_lines(reservation, head, is_anthropic=is_anthropic), own_line]
 
     def _leave_drain(self) -> None:
         self._around.drains.end(self)

@@ -16,6 +16,7 @@ from byline.gateway.exchange import Exchange, Tally
 from byline.gateway.http1.response_head import ResponseHead
 from byline.gateway.record import close_columns
 from byline.gateway.routes import Route
+from byline.gateway.turn import Turn
 from byline.gateway.upstream.connection import UpstreamConnection
 from byline.usage.record import AttemptColumns, KnownColumns, Outcome, UsageRecord
 
@@ -44,6 +45,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     journal: EndJournal
     drains: Drains
     tally: Tally
+    turn: Turn
     quota: QuotaReader | None = None
     budgets: Settlement | None = None
 
@@ -63,8 +65,10 @@ class AttemptRow:
     _began = False
     _seen_body = False
     _over = False
-    _ends_in_read = False
-    _prepared_in_s = 0.0
+    _busy_s = 0.0
+    """What it took us up to the last read of the answer."""
+    _last_read_at: float | None = None
+    """When that was handed to us, by the monotonic clock: from there to the row it is all our time."""
 
     @property
     def is_over(self) -> bool:
@@ -87,6 +91,12 @@ class AttemptRow:
         assert self._connection is not None  # the body came over it
         waited_s = self._connection.read_began_at - self._exchange.accepted_at
         self._columns.ttft_ms = int(waited_s * 1e6) / 1e3
+
+    def _note_last_read(self) -> None:
+        connection = self._connection
+        assert connection is not None  # the answer came over it
+        self._last_read_at = connection.read_began_at
+        self._busy_s += connection.busy_s
 
     def _outcome(self, reading: Reading | None) -> Outcome:
         status = self._columns.http_status or 0
@@ -134,10 +144,11 @@ class AttemptRow:
             columns.usage_complete = None
         elif reading is None or outcome in {"upstream_disconnect", "interrupted"}:
             columns.usage_complete = False
-        connection, busy_s = self._connection, self._prepared_in_s
-        if connection is not None:
-            busy_s += connection.busy_s + (ended_at - connection.read_began_at if self._ends_in_read else 0)
-        columns.overhead_us = int(busy_s * 1e6)
+        if self._last_read_at is not None:
+            self._busy_s += ended_at - self._last_read_at
+        elif self._connection is not None:
+            self._busy_s += self._connection.busy_s
+        columns.overhead_us = int(self._busy_s * 1e6)
         self._around.journal.append_end(columns, self._known.members)
         if not keep_exchange:
             exchange.in_flight = None

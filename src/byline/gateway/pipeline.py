@@ -14,6 +14,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable
 from copy import copy
+from functools import partial
 from typing import Protocol
 
 from byline.gateway.admission import Admitter
@@ -23,7 +24,7 @@ from byline.gateway.callers import Caller, HeadMemory, Recalled
 from byline.gateway.endpoints import Endpoint, Endpoints
 from byline.gateway.error_reply import send_refusal
 from byline.gateway.exchange import Clock, Exchange, Reply, Tally, open_exchange
-from byline.gateway.forwarding import Forwarder
+from byline.gateway.forwarding import FLUSHED_BODY_BYTES, Forwarder
 from byline.gateway.head_checks import body_too_large, check_head, upgrade_required
 from byline.gateway.http1.errors import ProtocolError
 from byline.gateway.http1.request_head import RequestHead, RequestHeadReader
@@ -35,6 +36,7 @@ from byline.gateway.refusals import Refused, kind_of_status
 from byline.gateway.repeats import Repeats
 from byline.gateway.routes import Routes, explain_unserved
 from byline.gateway.stamping import stamp
+from byline.gateway.turn import Turn
 from byline.usage.ids import new_uuid7
 from byline.usage.record import AttemptColumns
 
@@ -68,6 +70,7 @@ class Pipeline:
         forwarder: Forwarder,
         journal: RowJournal,
         tally: Tally,
+        turn: Turn,
         clock: Clock,
         gateway_id: str,
         max_body_bytes: int,
@@ -84,6 +87,7 @@ class Pipeline:
         self._forwarder = forwarder
         self._journal = journal
         self._tally = tally
+        self._turn = turn
         self._clock = clock
         self._gateway_id = gateway_id
         self._max_body_bytes = max_body_bytes
@@ -145,8 +149,16 @@ class Pipeline:
             return None
 
     def proceed_repeat(self, exchange: Exchange) -> None:
+        if exchange.body_length > FLUSHED_BODY_BYTES:
+            self._send_repeat(exchange)
+        else:
+            self._turn.take_request(partial(self._send_repeat, exchange))
+
+    def _send_repeat(self, exchange: Exchange) -> None:
         caller = exchange.caller
         assert caller is not None
+        if exchange.reply is None:
+            return  # the client has gone meanwhile, and nothing was sent
         try:
             self._send(exchange, caller)
         except Refused as refusal:

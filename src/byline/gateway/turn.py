@@ -1,0 +1,78 @@
+"""One turn of the event loop: what came in it is worked off step by step, each step for all that came.
+
+A processor has some 32 KB of instructions at hand, and one request leads it through many times that. Request by
+request it would fetch them anew for each; step by step costs a seventh less (docs/decisions/0010). A lone
+request loses nothing, and nothing waits longer than the turn it came in.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+Callback = Callable[[], object]
+log = logging.getLogger(__name__)
+
+
+class Answer(Protocol):
+    """One that came whole, in the order of its steps. A step that fails leaves the next ones to be done."""
+
+    def relay(self) -> None:
+        """To the client: before anything of it is read."""
+        ...
+
+    def meter(self) -> None: ...
+    def record(self) -> None: ...
+
+
+class Turn:
+    """One per worker. `call_soon` is the event loop's: what it is given runs once all sockets were read."""
+
+    def __init__(self, call_soon: Callable[[Callback], object]) -> None:
+        self._call_soon = call_soon
+        self._answers: list[Answer] = []
+        self._requests: list[Callback] = []
+        self._endings: list[Callback] = []
+        self._is_due = False
+
+    def take_answer(self, answer: Answer) -> None:
+        self._answers.append(answer)
+        if not self._is_due:
+            self._schedule()
+
+    def take_request(self, send: Callback) -> None:
+        """Sent behind the answers, which may have given back what it needs: a connection, a reservation."""
+        self._requests.append(send)
+        if not self._is_due:
+            self._schedule()
+
+    def at_end(self, ending: Callback) -> None:
+        """Behind all the others: for what is done once for all of them."""
+        self._endings.append(ending)
+        if not self._is_due:
+            self._schedule()
+
+    def _schedule(self) -> None:
+        self._is_due = True
+        self._call_soon(self._run)
+
+    def _run(self) -> None:
+        while self._answers or self._requests or self._endings:
+            answers, self._answers = self._answers, []
+            requests, self._requests = self._requests, []
+            _do([answer.relay for answer in answers])
+            _do([answer.meter for answer in answers])
+            _do([answer.record for answer in answers])
+            _do(requests)
+            endings, self._endings = self._endings, []
+            _do(endings)
+        self._is_due = False
+
+
+def _do(callbacks: list[Callback]) -> None:
+    for callback in callbacks:
+        try:
+            callback()
+        except Exception:
+            log.exception("a step of a request failed")

@@ -1,0 +1,69 @@
+"""An answer that came whole: nothing to wait for, so no Meter is fed, one write sends it, and each step of it
+is done together with the same step of the others that came in this turn of the loop (`turn`)."""
+
+from __future__ import annotations
+
+from byline.apis.api import Reading
+from byline.gateway.attempt_row import AttemptRow
+from byline.gateway.budget_headers import answer_lines
+from byline.gateway.http1.response_head import ResponseHead
+
+RELAYED_AT_ONCE_BYTES = 64 * 1024
+"""Larger ones go on while the processor's cache still holds them."""
+
+
+class WholeAnswer(AttemptRow):
+    """The steps of one attempt, in the order in which `Turn` takes them."""
+
+    _whole: tuple[ResponseHead, bytes] | None = None
+    """Set between its arrival and its row; the connection it came over is not ours any more."""
+    _was_left = False
+    """The client did not wait for it."""
+
+    def take_whole(self, head: ResponseHead, body: bytes) -> None:
+        self._note_last_read()
+        self._whole = head, body
+        if len(body) <= RELAYED_AT_ONCE_BYTES:
+            self._around.turn.take_answer(self)
+            return
+        self.relay()
+        self.meter()
+        self.record()
+
+    def relay(self) -> None:
+        assert self._whole is not None
+        head, body = self._whole
+        self._note_head(head)
+        self._note_first_byte()
+        reply, self._exchange.reply = self._exchange.reply, None
+        if reply is not None:
+            reply.answer(head.status, head.reason, self._answer_lines(head), body)
+        else:
+            self._was_left = True
+
+    def meter(self) -> None:
+        assert self._whole is not None
+        columns = self._columns
+        self._reading: Reading | None = columns
+        try:
+            self._route.api.read_answer(self._whole[1], columns)
+        except Exception:  # noqa: BLE001 - logged there
+            self._give_up_metering()
+            self._reading, columns.raw_usage = None, None  # it may have been read, and not yet be JSON
+
+    def record(self) -> None:
+        reading = self._reading
+        if self._was_left:
+            self._settle("client_disconnect", reading)
+        elif reading is not None and reading.error_type is None:
+            self._settle("ok", reading)
+        else:
+            self._settle(self._outcome(reading), reading)
+
+    def _answer_lines(self, head: ResponseHead) -> list[bytes]:
+        own_line = b"x-byline-request-id: " + self._columns.request_id.encode()
+        reservation = self._exchange.reservation
+        if reservation is None:
+            return [head.travelling, own_line] if head.travelling else [own_line]
+        is_anthropic = self._route.provider.family == "anthropic"
+        return [*answer_lines(reservation, head, is_anthropic=is_anthropic), own_line]

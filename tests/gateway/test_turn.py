@@ -1,0 +1,111 @@
+"""What came in one turn of the loop is worked off step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from byline.gateway.turn import Turn
+
+
+class Loop:
+    """Runs what it is given when the test says so."""
+
+    def __init__(self) -> None:
+        self.ready: list[Callable[[], object]] = []
+
+    def run(self) -> None:
+        ready, self.ready = self.ready, []
+        for callback in ready:
+            callback()
+
+
+class Answer:
+    def __init__(self, done: list[str], name: str, fails_at: str = "") -> None:
+        self._done, self._name, self._fails_at = done, name, fails_at
+
+    def _step(self, step: str) -> None:
+        if step == self._fails_at:
+            raise RuntimeError(step)
+        self._done.append(f"{step} {self._name}")
+
+    def relay(self) -> None:
+        self._step("relay")
+
+    def meter(self) -> None:
+        self._step("meter")
+
+    def record(self) -> None:
+        self._step("record")
+
+
+@pytest.fixture
+def loop() -> Loop:
+    return Loop()
+
+
+@pytest.fixture
+def turn(loop: Loop) -> Turn:
+    return Turn(lambda run: loop.ready.append(run))
+
+
+def test_each_step_is_done_for_all_before_the_next_whatever_came_first(loop: Loop, turn: Turn) -> None:
+    done: list[str] = []
+    turn.at_end(lambda: done.append("write"))
+    turn.take_request(lambda: done.append("send"))
+    for name in "ab":
+        turn.take_answer(Answer(done, name))
+    loop.run()
+    assert done == [
+        "relay a", "relay b", "meter a", "meter b", "record a", "record b", "send", "write"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("step", ["relay", "meter", "record"])
+def test_a_step_that_fails_costs_nobody_else_anything(loop: Loop, turn: Turn, step: str) -> None:
+    done: list[str] = []
+    turn.take_answer(Answer(done, "bad", fails_at=step))
+    turn.take_answer(Answer(done, "good"))
+    turn.at_end(lambda: done.append("write"))
+    loop.run()
+    assert [each for each in done if "bad" not in each] == [
+        "relay good",
+        "meter good",
+        "record good",
+        "write",
+    ]
+    assert len(done) == 6
+
+
+def test_nothing_is_done_before_the_loop_has_read_all_sockets(loop: Loop, turn: Turn) -> None:
+    done: list[str] = []
+    turn.take_answer(Answer(done, "a"))
+    assert done == []
+    assert len(loop.ready) == 1
+
+
+def test_one_turn_asks_the_loop_once_and_the_next_one_asks_again(loop: Loop, turn: Turn) -> None:
+    for _ in range(2):
+        turn.take_request(lambda: None)
+        turn.at_end(lambda: None)
+        turn.take_answer(Answer([], "a"))
+        assert len(loop.ready) == 1
+        loop.run()
+    assert loop.ready == []
+
+
+def test_what_a_step_leaves_for_the_end_is_done_in_the_same_turn(loop: Loop, turn: Turn) -> None:
+    done: list[str] = []
+    turn.take_request(partial(turn.at_end, partial(turn.at_end, lambda: done.append("last"))))
+    loop.run()
+    assert done == ["last"]
+    assert loop.ready == []
+
+
+def test_what_a_step_brings_anew_is_not_left_behind(loop: Loop, turn: Turn) -> None:
+    done: list[str] = []
+    turn.at_end(lambda: turn.take_answer(Answer(done, "late")))
+    loop.run()
+    assert done == ["relay late", "meter late", "record late"]
