@@ -33,8 +33,6 @@ class WholeAnswer(AttemptRow):
     def relay(self) -> None:
         assert self._whole is not None
         head, body = self._whole
-        self._note_head(head)
-        self._note_first_byte()
         reply, self._exchange.reply = self._exchange.reply, None
         if reply is not None:
             reply.answer(head.status, head.reason, self._answer_lines(head), body)
@@ -43,10 +41,12 @@ class WholeAnswer(AttemptRow):
 
     def meter(self) -> None:
         assert self._whole is not None
-        columns = self._columns
+        (head, body), columns = self._whole, self._columns
+        self._note_head(head)
+        self._note_first_byte()
         self._reading: Reading | None = columns
         try:
-            self._route.api.read_answer(self._whole[1], columns)
+            self._route.api.read_answer(body, columns)
         except Exception:  # noqa: BLE001 - logged there
             self._give_up_metering()
             self._reading, columns.raw_usage = None, None  # it may have been read, and not yet be JSON
