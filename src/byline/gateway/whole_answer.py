@@ -8,9 +8,6 @@ from byline.gateway.attempt_row import AttemptRow
 from byline.gateway.budget_headers import answer_lines
 from byline.gateway.http1.response_head import ResponseHead
 
-RELAYED_AT_ONCE_BYTES = 64 * 1024
-"""Larger ones go on while the processor's cache still holds them."""
-
 
 class WholeAnswer(AttemptRow):
     """The steps of one attempt, in the order in which `Turn` takes them."""
@@ -19,16 +16,12 @@ class WholeAnswer(AttemptRow):
     """Set between its arrival and its row; the connection it came over is not ours any more."""
     _was_left = False
     """The client did not wait for it."""
+    _reading: Reading | None = None
 
     def take_whole(self, head: ResponseHead, body: bytes) -> None:
         self._note_last_read()
         self._whole = head, body
-        if len(body) <= RELAYED_AT_ONCE_BYTES:
-            self._around.turn.take_answer(self)
-            return
-        self.relay()
-        self.meter()
-        self.record()
+        self._around.turn.take_answer(self)
 
     def relay(self) -> None:
         assert self._whole is not None
@@ -44,7 +37,7 @@ class WholeAnswer(AttemptRow):
         (head, body), columns = self._whole, self._columns
         self._note_head(head)
         self._note_first_byte()
-        self._reading: Reading | None = columns
+        self._reading = columns
         try:
             self._route.api.read_answer(body, columns)
         except Exception:  # noqa: BLE001 - logged there
