@@ -18,7 +18,13 @@ class WholeAnswer(AttemptRow):
     """The client did not wait for it."""
     _reading: Reading | None = None
 
-    def take_whole(self, head: ResponseHead, body: bytes) -> None:
+    def on_whole_answer(self, head: ResponseHead, body: bytes) -> None:
+        exchange = self._exchange
+        if exchange.reply is None or exchange.hides_usage or head.layout.is_encoded or body[:1] != b"{":
+            self.on_answer_head(head)
+            self.on_answer_body(body)
+            self.on_answer_end()
+            return
         self._note_last_read()
         self._whole = head, body
         self._around.turn.take_answer(self)
@@ -52,6 +58,15 @@ class WholeAnswer(AttemptRow):
             self._settle("ok", reading)
         else:
             self._settle(self._outcome(reading), reading)
+
+    def on_answer_head(self, head: ResponseHead) -> None:
+        raise NotImplementedError
+
+    def on_answer_body(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def on_answer_end(self) -> None:
+        raise NotImplementedError
 
     def _answer_lines(self, head: ResponseHead) -> list[bytes]:
         own_line = b"x-byline-request-id: " + self._columns.request_id.encode()

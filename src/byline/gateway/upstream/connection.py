@@ -107,8 +107,6 @@ class UpstreamConnection(asyncio.Protocol):
                 self.busy_s += self._clock() - began_at
                 return
         self._answered = True
-        if not self._paused:
-            self.deadline = began_at + self._timeouts.stall_s
         try:
             self._reader.feed(data)
         except AnswerFramingError:
@@ -116,6 +114,8 @@ class UpstreamConnection(asyncio.Protocol):
         if self._listener is None:
             self._settle()
         else:
+            if not self._paused:
+                self.deadline = began_at + self._timeouts.stall_s
             listener.on_read_done()
             self.busy_s += self._clock() - began_at
 

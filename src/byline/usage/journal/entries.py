@@ -75,7 +75,7 @@ def encode(buffer: bytearray, prefix: bytes, columns: Row | Mapping[str, object]
     """
     begin = len(buffer)
     buffer += prefix
-    at = begin + len(prefix)
+    at = len(buffer)
     try:
         _encoder.encode_into(columns, buffer, -1)
     except UnicodeEncodeError:
