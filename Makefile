@@ -1,6 +1,6 @@
 # The only commands a checkout needs. Each sets up .venv by itself, from hash-pinned locks.
-# Debian's build, where it is there with venv, before the first in PATH: it is compiled with profiles of itself, and a
-# request costs a quarter less on it than in the same Python built without (docs/reference/performance.md).
+# Debian's build, where it is there with venv, before the first in PATH: it is compiled with profiles of itself, and what is
+# measured in a client takes a third less than in the same Python built without (docs/decisions/0010).
 PYTHON ?= $(or $(shell /usr/bin/python3 -c 'import sys, ensurepip; sys.version_info < (3, 11) or print(sys.executable)' 2>/dev/null),python3)
 PYTEST_ARGS ?=
 
