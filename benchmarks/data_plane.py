@@ -1,9 +1,10 @@
 """What the gateway costs on one core, beside the same load direct and through nginx.
 
-Each round measures every contender once, in random order, each in a fresh process on the proxy's
-core. Generator and provider share the other core; their share of it is part of the result, and a
-round in which they were the limit says so. The gateway records throughout: after each of its runs
-the ledger must hold exactly one row per request the provider saw.
+Each round takes the loads in random order and measures every contender once under each, in random
+order and right after each other, each in a fresh process on the proxy's core. Generator and provider
+share the other core; their share of it is part of the result, and a round in which they were the
+limit says so. The gateway records throughout: after each of its runs the ledger must hold exactly one
+row per request the provider saw.
 """
 
 from __future__ import annotations
@@ -147,10 +148,12 @@ def _rounds(
     bench: Bench, loads: list[Load], contenders: list[Contender], rounds: int, order: random.Random
 ) -> Iterator[Run]:
     for number in range(rounds):
+        # All of one load right after each other: the machine's speed drifts within a round as well.
         pairs: list[tuple[Contender, Load]] = [
-            (contender, spec) for spec in loads for contender in contenders
+            (contender, spec)
+            for spec in order.sample(loads, len(loads))
+            for contender in order.sample(contenders, len(contenders))
         ]
-        order.shuffle(pairs)
         for contender, spec in pairs:
             run = bench.run(contender, spec, number)
             print(f"round {number + 1}/{rounds} {run.line()}", file=sys.stderr, flush=True)
