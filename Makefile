@@ -93,7 +93,7 @@ $(VENV)/real-clients.stamp: requirements/real-clients.txt $(VENV)/dev.stamp
 	$(call install,requirements/real-clients.txt)
 
 $(VENV)/bin/python:
-	@$(PYTHON) -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	@$(PYTHON) -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer with venv is needed: make PYTHON=/path/to/python3.11"; exit 1; }
-	@echo "creating $(VENV)"
+	@echo "creating $(VENV) with $(PYTHON)"
 	@$(PYTHON) -m venv $(VENV)

@@ -20,6 +20,8 @@ from byline.testing import SimulatedProvider
 
 ROOT = Path(__file__).parents[2]
 TEXT = b"ANT_ONLY"
+ONLY_DATA = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+"""From Python 3.11.4 on."""
 VALUE = '{"user": "oracle", "job": "1208"}'
 CALLS = """
 import asyncio, contextlib, anthropic, byline
@@ -178,7 +180,7 @@ def test_the_launcher_of_the_public_one_does_not_know_the_variable(public, tmp_p
 def test_a_wheel_can_be_built_from_the_sdist(public, tmp_path):
     (sdist,) = public.dist.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
-        archive.extractall(tmp_path, filter="data")
+        archive.extractall(tmp_path, **ONLY_DATA)
     (tree,) = tmp_path.iterdir()
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel"]
     subprocess.run(command, cwd=tree, check=True, capture_output=True, env={**os.environ, "BYLINE_BUILD": ""})

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
-from tests.gateway.conftest import Rig, receive_answer, request
+from tests.gateway.conftest import Rig, receive_answer, receive_until, request
 from tests.gateway.upstream_script import OK, ScriptedUpstream, answer, hang_up
 from tests.redis_server import start_redis
 
@@ -117,6 +118,16 @@ def test_limits_of_speed_are_rate_limit_errors(limit: str, make_rig: MakeRig) ->
     assert (status, body["error"]["type"]) == (429, "rate_limit_error")
     assert 0 < int(headers["retry-after"]) <= 60
     assert rig.rows()[0]["error_type"] == "rate_limit"
+
+
+def test_requests_one_behind_the_other_never_are_two_at_once(make_rig: MakeRig) -> None:
+    rig = make_rig(**budget(concurrency=1))
+    with rig.connect() as client:
+        client.sendall(request(body=BODY, key=rig.key) * 3)
+        client.shutdown(socket.SHUT_WR)
+        got = receive_until(client, b"never")
+    assert got.count(b"HTTP/1.1 200 OK") == 3
+    assert [row["outcome"] for row in rig.rows()] == ["ok"] * 3
 
 
 def test_a_model_that_is_not_allowed_is_forbidden(make_rig: MakeRig, upstream: ScriptedUpstream) -> None:

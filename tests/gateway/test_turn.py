@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 
@@ -77,6 +78,43 @@ def test_a_step_that_fails_costs_nobody_else_anything(loop: Loop, turn: Turn, st
         "write",
     ]
     assert len(done) == 6
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit])
+def test_a_process_told_to_end_in_the_middle_leaves_the_rest_to_the_next_turn(
+    loop: Loop, turn: Turn, end: type[BaseException]
+) -> None:
+    def stop() -> None:
+        raise end
+
+    done: list[str] = []
+    turn.take_request(stop)
+    turn.at_end(lambda: done.append("write"))
+    with pytest.raises(end):
+        loop.run()
+    loop.run()
+    assert done == ["write"]
+
+
+def test_whatever_a_step_raises_the_turns_go_on(loop: Loop, turn: Turn) -> None:
+    def cancelled() -> None:
+        raise asyncio.CancelledError
+
+    done: list[str] = []
+    for _ in range(2):
+        turn.take_request(cancelled)
+        turn.at_end(lambda: done.append("write"))
+        loop.run()
+    assert done == ["write", "write"]
+
+
+def test_it_is_under_way_while_it_works_and_not_before_or_after(loop: Loop, turn: Turn) -> None:
+    seen: list[bool] = []
+    turn.take_request(lambda: seen.append(turn.is_under_way))
+    seen.append(turn.is_under_way)
+    loop.run()
+    seen.append(turn.is_under_way)
+    assert seen == [False, True, False]
 
 
 def test_nothing_is_done_before_the_loop_has_read_all_sockets(loop: Loop, turn: Turn) -> None:

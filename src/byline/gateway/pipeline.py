@@ -130,7 +130,10 @@ class Pipeline:
             exchange.facts = read_body(exchange, body, self._max_body_bytes)
             exchange.caller = caller = self._recognizer.recognize(exchange)
             exchange.attribution = caller.attribution
-            self._send(exchange, caller)
+            if self._turn.is_under_way:  # it came behind a request whose answer is being worked off
+                self._turn.take_request(partial(self._send_waiting, exchange))
+            else:
+                self._send(exchange, caller)
         except Refused as refusal:
             self.refuse(exchange, refusal)
         except Exception:
@@ -150,11 +153,11 @@ class Pipeline:
 
     def proceed_repeat(self, exchange: Exchange) -> None:
         if exchange.body_length > FLUSHED_BODY_BYTES:
-            self._send_repeat(exchange)
+            self._send_waiting(exchange)
         else:
-            self._turn.take_request(partial(self._send_repeat, exchange))
+            self._turn.take_request(partial(self._send_waiting, exchange))
 
-    def _send_repeat(self, exchange: Exchange) -> None:
+    def _send_waiting(self, exchange: Exchange) -> None:
         caller = exchange.caller
         assert caller is not None
         if exchange.reply is None:
@@ -179,11 +182,13 @@ class Pipeline:
         """Answered in the provider's shape; a caller we know leaves a row as well."""
         reply, exchange.reply = exchange.reply, None
         self._tally[f"refused_{refusal.kind}"] += 1
-        self._admitter.release(exchange)
-        if exchange.admission is not None and self._endpoints.find(exchange.head) is None:
-            self._record_refusal(exchange, refusal)
-        if reply is not None:
-            send_refusal(reply, exchange.family, refusal, exchange.exchange_id)
+        try:
+            self._admitter.release(exchange)
+            if exchange.admission is not None and self._endpoints.find(exchange.head) is None:
+                self._record_refusal(exchange, refusal)
+        finally:
+            if reply is not None:
+                send_refusal(reply, exchange.family, refusal, exchange.exchange_id)
 
     def refuse_malformed(self, reply: Reply, error: ProtocolError) -> None:
         """Framing that makes no request: nobody is known, and nobody knows which API was meant."""

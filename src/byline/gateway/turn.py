@@ -35,6 +35,8 @@ class Turn:
         self._requests: list[Callback] = []
         self._endings: list[Callback] = []
         self._is_due = False
+        self.is_under_way = False
+        """Answers may still hold what they are about to give back: send nothing past them."""
 
     def take_answer(self, answer: Answer) -> None:
         self._answers.append(answer)
@@ -58,21 +60,34 @@ class Turn:
         self._call_soon(self._run)
 
     def _run(self) -> None:
-        while self._answers or self._requests or self._endings:
-            answers, self._answers = self._answers, []
-            requests, self._requests = self._requests, []
-            _do([answer.relay for answer in answers])
-            _do([answer.meter for answer in answers])
-            _do([answer.record for answer in answers])
-            _do(requests)
-            endings, self._endings = self._endings, []
-            _do(endings)
-        self._is_due = False
+        self.is_under_way = True
+        try:
+            while self._has_more():
+                self._work_off()
+        finally:
+            self._is_due = self.is_under_way = False
+            if self._has_more():  # the process was told to end in the middle of it
+                self._schedule()
+
+    def _has_more(self) -> bool:
+        return bool(self._answers or self._requests or self._endings)
+
+    def _work_off(self) -> None:
+        answers, self._answers = self._answers, []
+        requests, self._requests = self._requests, []
+        _do([answer.relay for answer in answers])
+        _do([answer.meter for answer in answers])
+        _do([answer.record for answer in answers])
+        _do(requests)
+        endings, self._endings = self._endings, []
+        _do(endings)
 
 
 def _do(callbacks: list[Callback]) -> None:
     for callback in callbacks:
         try:
             callback()
-        except Exception:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:
             log.exception("a step of a request failed")

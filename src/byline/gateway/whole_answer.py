@@ -14,8 +14,8 @@ class WholeAnswer(AttemptRow):
 
     _whole: tuple[ResponseHead, bytes] | None = None
     """Set between its arrival and its row; the connection it came over is not ours any more."""
-    _was_left = False
-    """The client did not wait for it."""
+    _is_relayed = False
+    """False where the client did not wait for it."""
     _reading: Reading | None = None
 
     def on_whole_answer(self, head: ResponseHead, body: bytes) -> None:
@@ -26,6 +26,7 @@ class WholeAnswer(AttemptRow):
             self.on_answer_end()
             return
         self._note_last_read()
+        self._note_first_byte()
         self._whole = head, body
         self._around.turn.take_answer(self)
 
@@ -35,14 +36,12 @@ class WholeAnswer(AttemptRow):
         reply, self._exchange.reply = self._exchange.reply, None
         if reply is not None:
             reply.answer(head.status, head.reason, self._answer_lines(head), body)
-        else:
-            self._was_left = True
+            self._is_relayed = True
 
     def meter(self) -> None:
         assert self._whole is not None
         (head, body), columns = self._whole, self._columns
         self._note_head(head)
-        self._note_first_byte()
         self._reading = columns
         try:
             self._route.api.read_answer(body, columns)
@@ -52,12 +51,13 @@ class WholeAnswer(AttemptRow):
 
     def record(self) -> None:
         reading = self._reading
-        if self._was_left:
+        if not self._is_relayed:
             self._settle("client_disconnect", reading)
         elif reading is not None and reading.error_type is None:
             self._settle("ok", reading)
         else:
             self._settle(self._outcome(reading), reading)
+        self._whole = None
 
     def on_answer_head(self, head: ResponseHead) -> None:
         raise NotImplementedError
