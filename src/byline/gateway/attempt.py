@@ -92,6 +92,15 @@ class Attempt(WholeAnswer):
 
     # the upstream's side
 
+    def on_whole_answer(self, head: ResponseHead, body: bytes) -> None:
+        exchange = self._exchange
+        if exchange.reply is None or exchange.hides_usage or head.layout.is_encoded or body[:1] != b"{":
+            self.on_answer_head(head)
+            self.on_answer_body(body)
+            self.on_answer_end()
+        else:
+            self.take_whole(head, body)
+
     def on_answer_head(self, head: ResponseHead) -> None:
         exchange = self._exchange
         exchange.request = None  # never sent again from here on, and it may be large

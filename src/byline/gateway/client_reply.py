@@ -27,8 +27,8 @@ class ClientReply(ReplyWriter):
         body_is_read: bool,
     ) -> None:
         """`head` None: nothing that came could be read as a request. `close_after`: and the connection ends."""
-        self.pieces = []  # all that ReplyWriter's own does
-        if head is not None and not head.line.is_usual:
+        super().__init__()
+        if head is not None and (head.line.minor == 0 or head.line.method == b"HEAD"):
             self.to_http10, self.to_head_request = head.line.minor == 0, head.line.method == b"HEAD"
         self._head = head
         self._transport: asyncio.Transport | None = transport

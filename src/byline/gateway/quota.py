@@ -54,9 +54,6 @@ class QuotaWatch:
         self._last: _Said | None = None
         self._observed: dict[tuple[str, str | None], QuotaSnapshot] = {}
         """The last of each credential, as read: its like is no news."""
-        self._kept: _Said | None = None
-        self._kept_for: UsageRecord | None = None
-        """Whose credential the last answer told of: most often the next one's as well."""
         self._changed = False
         self._rules = DEFAULT_RULES
 
@@ -78,9 +75,12 @@ class QuotaWatch:
         ):
             block = (head.status, second, *head.quota)
             self._last = said = self._seen.get(block) or self._read(block, head, now)
-        if said is not self._kept or whose is not self._kept_for:
-            self._kept, self._kept_for = said, whose
-            self._keep(said.snapshot, whose)
+        snapshot, credential = said.snapshot, whose.credential
+        if (
+            credential != CLIENT_CREDENTIAL
+            and self._observed.get((whose.provider, credential)) is not snapshot
+        ):
+            self._keep(whose.provider, credential, snapshot)
         return said.on_row
 
     def write(self) -> None:
@@ -111,12 +111,10 @@ class QuotaWatch:
         said = self._seen[block] = _Said(head.quota, int(now), head.status, snapshot, on_row(snapshot))
         return said
 
-    def _keep(self, snapshot: QuotaSnapshot, whose: UsageRecord) -> None:
-        provider, credential = whose.provider, whose.credential
-        if credential != CLIENT_CREDENTIAL and self._observed.get((provider, credential)) is not snapshot:
-            self._observed[provider, credential] = snapshot
-            self._of(provider, credential or "default").observe(snapshot)
-            self._changed = True
+    def _keep(self, provider: str, credential: str | None, snapshot: QuotaSnapshot) -> None:
+        self._observed[provider, credential] = snapshot
+        self._of(provider, credential or "default").observe(snapshot)
+        self._changed = True
 
     def _of(self, provider: str, credential: str) -> LatestQuota:
         return self._latest.setdefault((provider, credential), LatestQuota())

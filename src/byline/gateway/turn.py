@@ -1,7 +1,7 @@
 """One turn of the event loop: what came in it is worked off step by step, each step for all that came.
 
 A processor has some 32 KB of instructions at hand, and one request leads it through many times that. Request by
-request it would fetch them anew for each; step by step costs a seventh less (docs/decisions/0010). A lone
+request it would fetch them anew for each; step by step costs a sixth less (docs/decisions/0010). A lone
 request loses nothing, and nothing waits longer than the turn it came in.
 """
 

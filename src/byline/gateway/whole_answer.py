@@ -18,13 +18,7 @@ class WholeAnswer(AttemptRow):
     """False where the client did not wait for it."""
     _reading: Reading | None = None
 
-    def on_whole_answer(self, head: ResponseHead, body: bytes) -> None:
-        exchange = self._exchange
-        if exchange.reply is None or exchange.hides_usage or head.layout.is_encoded or body[:1] != b"{":
-            self.on_answer_head(head)
-            self.on_answer_body(body)
-            self.on_answer_end()
-            return
+    def take_whole(self, head: ResponseHead, body: bytes) -> None:
         self._note_last_read()
         self._note_first_byte()
         self._whole = head, body
@@ -58,15 +52,6 @@ class WholeAnswer(AttemptRow):
         else:
             self._settle(self._outcome(reading), reading)
         self._whole = None
-
-    def on_answer_head(self, head: ResponseHead) -> None:
-        raise NotImplementedError
-
-    def on_answer_body(self, data: bytes) -> None:
-        raise NotImplementedError
-
-    def on_answer_end(self) -> None:
-        raise NotImplementedError
 
     def _answer_lines(self, head: ResponseHead) -> list[bytes]:
         own_line = b"x-byline-request-id: " + self._columns.request_id.encode()

@@ -35,8 +35,6 @@ class RequestLine(msgspec.Struct, frozen=True, gc=False):
     """With its `?`, or empty."""
     minor: int
     """1 for HTTP/1.1, 0 for HTTP/1.0."""
-    is_usual: bool
-    """HTTP/1.1, and a method whose answer has a body."""
 
 
 class RequestHead(msgspec.Struct, gc=False):
@@ -136,9 +134,7 @@ class RequestHeadReader:
         if _TARGET.fullmatch(match[2]) is None:
             raise ProtocolError(400, "the request target must be a path (origin-form)")
         path, mark, query = match[2].partition(b"?")
-        method, minor = match[1], int(match[3])
-        is_usual = minor == 1 and method != b"HEAD"
-        parsed = RequestLine(method, match[2], path.decode("ascii"), mark + query, minor, is_usual)
+        parsed = RequestLine(match[1], match[2], path.decode("ascii"), mark + query, int(match[3]))
         if len(self._lines) >= MAX_KEPT_REQUEST_LINES:
             self._lines.clear()
         self._lines[line] = parsed
