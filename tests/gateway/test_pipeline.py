@@ -6,61 +6,65 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
-import pytest
-
-from byline.gateway.exchange import Clock, Tally
+from byline.gateway.attempt_columns import open_columns
+from byline.gateway.exchange import Clock, Exchange, Tally, UpstreamRequest
 from byline.gateway.forwarding import FLUSHED_BODY_BYTES
 from byline.gateway.pipeline import Pipeline
 from byline.gateway.turn import Turn
+from byline.usage.record import AttemptColumns
+
+CLOCK = Clock(lambda: 1.8e9, lambda: 100.0)
 
 
-class Upstream:
-    """Stands for admission and forwarding."""
+class Scene:
+    """A pipeline whose admission, forwarding and journal only take notes."""
 
     def __init__(self) -> None:
+        self.ready: list[Callable[[], object]] = []
+        self.released: list[object] = []
         self.sent: list[object] = []
+        self.rows: list[AttemptColumns] = []
+        other = cast("Any", SimpleNamespace())
+        self.pipeline = Pipeline(
+            local=other, routes=other, endpoints=other, authenticator=other, heads=other, memory=other,
+            recognizer=cast("Any", SimpleNamespace(attribute=lambda _: None)),
+            admitter=cast("Any", SimpleNamespace(admit=lambda _: None, release=self.released.append)),
+            forwarder=cast("Any", SimpleNamespace(forward=self.sent.append)),
+            journal=cast("Any", SimpleNamespace(append_end=lambda row, _: self.rows.append(row))),
+            tally=Tally(), turn=Turn(self.ready.append), clock=CLOCK, gateway_id="g", max_body_bytes=1,
+        )  # fmt: skip
 
-    def admit(self, exchange: object) -> None: ...
 
-    def forward(self, exchange: object) -> None:
-        self.sent.append(exchange)
-
-
-def pipeline(upstream: Upstream, ready: list[Callable[[], object]]) -> Pipeline:
-    other = cast("Any", SimpleNamespace())
-    return Pipeline(
-        local=other, routes=other, endpoints=other, authenticator=other, heads=other, memory=other,
-        recognizer=other, admitter=cast("Any", upstream), forwarder=cast("Any", upstream), journal=other,
-        tally=Tally(), turn=Turn(ready.append), clock=Clock(lambda: 0.0, lambda: 0.0), gateway_id="g",
-        max_body_bytes=1,
+def repeated(body_length: int) -> Exchange:
+    provider = SimpleNamespace(name="anthropic", pool=SimpleNamespace(origin=SimpleNamespace(host="h")))
+    return cast("Any", Exchange)(
+        SimpleNamespace(get=lambda _: None), object(), "anthropic", CLOCK, 99.0, 99.0, open_columns(1.8e9, None),
+        route=SimpleNamespace(provider=provider, api_name="messages"), body_length=body_length,
+        caller=SimpleNamespace(decision=None), request=UpstreamRequest(b"POST", ()),
     )  # fmt: skip
 
 
-def repeated(body_length: int) -> Any:
-    return SimpleNamespace(
-        body_length=body_length,
-        caller=SimpleNamespace(decision=None),
-        reply=object(),
-        columns=SimpleNamespace(),
-        request=object(),
-    )
+def test_a_request_is_sent_in_its_turn() -> None:
+    scene, exchange = Scene(), repeated(2_000)
+    scene.pipeline.proceed_repeat(exchange)
+    assert scene.sent == []
+    scene.ready[0]()
+    assert scene.sent == [exchange]
 
 
-@pytest.mark.parametrize("leaves", [False, True])
-def test_a_request_is_sent_in_its_turn_unless_its_client_has_left(leaves: bool) -> None:
-    upstream, ready = Upstream(), list[Callable[[], object]]()
-    exchange = repeated(2_000)
-    pipeline(upstream, ready).proceed_repeat(exchange)
-    assert upstream.sent == []
-    if leaves:
-        exchange.reply = None
-    ready[0]()
-    assert upstream.sent == ([] if leaves else [exchange])
+def test_a_request_whose_client_has_left_is_not_sent_and_has_a_row() -> None:
+    scene, exchange = Scene(), repeated(2_000)
+    scene.pipeline.proceed_repeat(exchange)
+    exchange.client_gone()
+    scene.ready[0]()
+    assert scene.sent == []
+    assert scene.released == [exchange]
+    (row,) = scene.rows
+    assert (row.outcome, row.http_status, row.duration_ms) == ("client_disconnect", None, 1000.0)
 
 
 def test_a_large_body_is_sent_at_once() -> None:
-    upstream, ready = Upstream(), list[Callable[[], object]]()
-    exchange = repeated(FLUSHED_BODY_BYTES + 1)
-    pipeline(upstream, ready).proceed_repeat(exchange)
-    assert upstream.sent == [exchange]
-    assert ready == []
+    scene, exchange = Scene(), repeated(FLUSHED_BODY_BYTES + 1)
+    scene.pipeline.proceed_repeat(exchange)
+    assert scene.sent == [exchange]
+    assert scene.ready == []

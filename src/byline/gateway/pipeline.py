@@ -38,7 +38,7 @@ from byline.gateway.routes import Routes, explain_unserved
 from byline.gateway.stamping import stamp
 from byline.gateway.turn import Turn
 from byline.usage.ids import new_uuid7
-from byline.usage.record import AttemptColumns
+from byline.usage.record import AttemptColumns, Outcome
 
 log = logging.getLogger(__name__)
 
@@ -160,10 +160,11 @@ class Pipeline:
     def _send_waiting(self, exchange: Exchange) -> None:
         caller = exchange.caller
         assert caller is not None
-        if exchange.reply is None:
-            return  # the client has gone meanwhile, and nothing was sent
         try:
-            self._send(exchange, caller)
+            if exchange.reply is None:
+                self._give_up(exchange)
+            else:
+                self._send(exchange, caller)
         except Refused as refusal:
             self.refuse(exchange, refusal)
         except Exception:
@@ -205,8 +206,8 @@ class Pipeline:
         began_at = exchange.clock.monotonic()
         try:
             await waiting
-            if exchange.reply is None:  # the client has gone meanwhile, and nothing was sent
-                self._admitter.release(exchange)
+            if exchange.reply is None:
+                self._give_up(exchange)
                 return
             exchange.body_at += exchange.clock.monotonic() - began_at  # waiting is not our overhead
             stamp(exchange, caller, self._tally)
@@ -259,14 +260,22 @@ class Pipeline:
             raise Refused(outcome.status, kind_of_status(outcome.status), outcome.message)
         return outcome
 
+    def _give_up(self, exchange: Exchange) -> None:
+        """The client went before anything was sent: nothing was used, and its row says so."""
+        self._admitter.release(exchange)
+        self._record_unsent(exchange, "client_disconnect")
+
     def _record_refusal(self, exchange: Exchange, refusal: Refused) -> None:
+        columns = exchange.columns
+        columns.http_status, columns.error_type = refusal.status, refusal.kind
+        self._record_unsent(exchange, "rejected")
+
+    def _record_unsent(self, exchange: Exchange, outcome: Outcome) -> None:
         if exchange.attribution is None:
             exchange.attribution = self._recognizer.attribute(exchange)
         known = know_columns(exchange, describe(exchange, self._gateway_id))
-        columns = exchange.columns
-        columns.http_status, columns.error_type = refusal.status, refusal.kind
-        close_columns(columns, exchange, None, "rejected")
-        self._journal.append_end(columns, known.members)
+        close_columns(exchange.columns, exchange, None, outcome)
+        self._journal.append_end(exchange.columns, known.members)
 
 
 def _failed() -> Refused:
