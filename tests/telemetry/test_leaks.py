@@ -70,8 +70,8 @@ def rig(make_receiver, source, tmp_path):
 
     def run(events) -> tuple[bytes, int]:
         queue = EventQueue(linger_s=0)
-        queue.context = object
-        queue.resolve = lambda _: EventContext(user="the-user-nobody-sees", job="the-job-nobody-sees")
+        whose = EventContext(user="the-user-nobody-sees", job="the-job-nobody-sees")
+        queue.carry(object, lambda _: whose)
         taken = 0
         for metadata, pii, _ in events:
             try:

@@ -7,6 +7,7 @@ import pytest
 
 from byline.telemetry import metadata
 from byline.telemetry.metadata import add_pii, check_key, has_huge_numbers, safe_copy, strip_pii
+from byline.telemetry.queue import EventQueue
 from byline.telemetry.verified import (
     UnsafeMetadata,
     i_verified_this_is_not_code_or_filepaths,
@@ -28,6 +29,23 @@ class Status(IntEnum):
 class Loud(float):
     def __repr__(self) -> str:
         return SECRET
+
+
+class Recorder:
+    def __init__(self):
+        self.seen = []
+
+    def log_event(self, name, metadata):
+        self.seen.append(dict(metadata))
+
+    log_event_async = log_event
+
+
+@pytest.fixture
+def queue():
+    made = EventQueue(linger_s=0)
+    yield made
+    made.close()
 
 
 @pytest.mark.parametrize(
@@ -73,6 +91,24 @@ def test_a_general_mapping_with_a_proto_key_is_refused_whatever_its_value():
 def test_a_key_that_is_no_string_is_refused():
     with pytest.raises(UnsafeMetadata, match="int"):
         safe_copy({1: 1})  # type: ignore[dict-item]
+
+
+def test_a_key_whose_values_were_good_is_no_excuse_for_a_bad_one(queue):
+    for good in (1, not_code_or_path("a"), None, 2.5, True):
+        queue.log_event("step", {"n": 1, "taken_often": good})
+        for bad in (SECRET, Color.RED, b"bytes", i_verified_this_is_pii_tagged("a"), 2j):
+            with pytest.raises(UnsafeMetadata, match="taken_often"):
+                queue.log_event("step", {"n": 1, "taken_often": bad})
+
+
+def test_numbers_of_derived_types_become_plain_ones_each_time(queue):
+    recorder = Recorder()
+    for _ in range(3):
+        queue.log_event("step", {"status": 200, "level": 1.0})
+        queue.log_event("step", {"status": Status.OK, "level": Loud(1.0)})
+    queue.attach(recorder)
+    assert queue.flush(10)
+    assert [type(value) for values in recorder.seen for value in values.values()] == [int, float] * 6
 
 
 def test_a_process_has_a_bounded_number_of_names(monkeypatch):

@@ -111,5 +111,4 @@ def _context_columns(carried: object) -> EventContext:
     )
 
 
-queue.context = identified
-queue.resolve = _context_columns
+queue.carry(identified, _context_columns)

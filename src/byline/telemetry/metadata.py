@@ -26,14 +26,23 @@ V = TypeVar("V")
 PASS_AS_THEY_ARE: Final = frozenset({bool, int, float, Verified, type(None)})
 KNOWN_NAMES: Final[set[str]] = set()
 """Keys and event names that were found good. Bounded, and a bound on what names could smuggle out."""
+LAST_TYPES: Final[dict[str, type[object]]] = {}
+"""Of the last value under each key that was found good: another of that type is good as well."""
 
 
 def make_safe(values: dict[str, SafeValue | PiiTagged]) -> None:
     """Raises UnsafeMetadata. Numbers of derived types (IntEnum, numpy.float64) become plain ones."""
-    for key, value in values.items():
+    for key in values:
         check_key(key)
-        if type(value) not in PASS_AS_THEY_ARE:
-            values[key] = _plain_number(key, value)
+        make_value_safe(values, key)
+
+
+def make_value_safe(values: dict[str, SafeValue | PiiTagged], key: str) -> None:
+    """Under a key that was found good. Raises UnsafeMetadata."""
+    value = values[key]
+    if type(value) not in PASS_AS_THEY_ARE:
+        values[key] = value = _plain_number(key, value)
+    LAST_TYPES[key] = type(value)
 
 
 def safe_copy(metadata: Metadata) -> dict[str, SafeValue | PiiTagged]:

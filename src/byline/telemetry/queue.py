@@ -14,8 +14,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final, LiteralString
 
-import msgspec
-
 from byline.telemetry.awaited import DONE, Done
 from byline.telemetry.coroutines import CoroutineRunner
 from byline.telemetry.counters import Counters
@@ -29,16 +27,17 @@ from byline.telemetry.event import (
     WritingOff,
 )
 from byline.telemetry.forks import after_fork_in_child
+from byline.telemetry.logged import Logged, logged_type
 from byline.telemetry.metadata import (
     KNOWN_NAMES,
-    PASS_AS_THEY_ARE,
-    EventValues,
+    LAST_TYPES,
     Metadata,
     PiiMetadata,
     SafeValue,
     add_pii,
     check_key,
     make_safe,
+    make_value_safe,
 )
 
 if TYPE_CHECKING:
@@ -52,18 +51,6 @@ LINGER_S: Final = 0.02
 ATTACHED: Final = "analytics_sink_attached"
 _CHUNK: Final = 512
 _log = logging.getLogger("byline.telemetry")
-
-
-class _Logged(msgspec.Struct, gc=False):
-    """An `Event` not made yet. Unlike a tuple it is nothing that the garbage collector looks through, which
-    would take longer for each event than all else when thousands wait."""
-
-    name: str
-    values: EventValues
-    at: float
-    is_async: bool
-    context: object
-    """What the queue's `context` gave."""
 
 
 class EventQueue:
@@ -83,18 +70,16 @@ class EventQueue:
         self._limit = capacity if enabled else 0
         """How many may wait: one number to look at, whatever turns events away."""
         self._announce = announce_attach
-        self.context: Callable[[], object] | None = None
-        """Called with every event, so it must be quick; what it returns travels with it."""
-        self.resolve: Callable[[object], EventContext | None] | None = None
-        """Makes columns of what `context` gave, later, in the queue's own thread."""
         self._now = now
+        self._new = logged_type(now, None)
+        self._resolve: Callable[[object], EventContext | None] | None = None
         self._linger_s = linger_s
         self.enabled = enabled
         self.counters = Counters()
         self._coroutines = CoroutineRunner(self.counters)
-        self._events: deque[_Logged] = deque()
+        self._events: deque[Logged] = deque()
         self._sink: Sink | EventSink | None = None
-        self._take: Callable[[_Logged], bool]
+        self._take: Callable[[Logged], bool]
         """Hands one over; True where it is counted elsewhere, when it is known what became of it."""
         self._closed = False
         self._forget_threads()
@@ -104,27 +89,29 @@ class EventQueue:
         self,
         name: LiteralString,
         metadata: Metadata,
-        *,
         pii: PiiMetadata | None = None,
         is_async: bool = False,
     ) -> None:
         """Raises UnsafeMetadata for what may not be in an event; everything else is counted, not raised."""
-        # A copy, so that what is checked is what is sent. The check stands here, as a call would be a
-        # tenth of the whole cost; one loop over keys is quicker than any set operation over types.
+        # A copy, so that what is checked is what is sent. The check stands here, as a call would be a tenth of
+        # the whole cost; one loop over keys is quicker than any set operation over types. Parameters that
+        # are keyword-only would make every call a slower one (CPython 3.11).
         values: dict[str, SafeValue | PiiTagged] = {**metadata}
-        for key in values:
-            if type(values[key]) not in PASS_AS_THEY_ARE or key not in KNOWN_NAMES:
-                make_safe(values)
-                break
+        try:
+            for key in values:
+                if type(values[key]) is not LAST_TYPES[key]:
+                    make_value_safe(values, key)
+        except KeyError:  # a key not seen yet
+            make_safe(values)
         if name not in KNOWN_NAMES:
             check_key(name)
         if pii:
             add_pii(values, pii)
-        events, context = self._events, self.context
+        events = self._events
         if len(events) >= self._limit:
             self._overflow()
             return
-        events.append(_Logged(name, values, self._now(), is_async, context and context()))
+        events.append(self._new(name, values, is_async))
         if self._asleep:
             self._wake()
 
@@ -132,8 +119,13 @@ class EventQueue:
         self, name: LiteralString, metadata: Metadata, *, pii: PiiMetadata | None = None
     ) -> Done:
         """Like `log_event`, for a sink's asynchronous side. May be awaited or not; it is done already."""
-        self.log_event(name, metadata, pii=pii, is_async=True)
+        self.log_event(name, metadata, pii, is_async=True)
         return DONE
+
+    def carry(self, context: Callable[[], object], resolve: Callable[[object], EventContext | None]) -> None:
+        """`context` is called with every event from here on, so it must be quick; `resolve` makes columns of
+        what it gave, later, in the queue's own thread."""
+        self._new, self._resolve = logged_type(self._now, context), resolve
 
     def attach(self, sink: Sink | EventSink) -> bool:
         """The first wins; False for every further one. Returns at once, the queue drains behind it."""
@@ -142,9 +134,7 @@ class EventQueue:
                 return False
             waiting = len(self._events)
             if waiting and self._announce:
-                self._events.appendleft(
-                    _Logged(ATTACHED, {"queued_event_count": waiting}, self._now(), False, None)
-                )
+                self._events.appendleft(Logged(ATTACHED, {"queued_event_count": waiting}, at=self._now()))
             self._take = partial(self._accept if isinstance(sink, EventSink) else self._call, sink)
             self._sink = sink
             self._asleep = True
@@ -271,12 +261,12 @@ class EventQueue:
                     counters.deliver()
             self._in_hand = 0
 
-    def _accept(self, sink: EventSink, logged: _Logged) -> bool:
-        context = self.resolve(logged.context) if self.resolve is not None else None
+    def _accept(self, sink: EventSink, logged: Logged) -> bool:
+        context = self._resolve(logged.context) if self._resolve is not None else None
         sink.accept(Event(logged.name, logged.values, logged.at, logged.is_async, context))
         return False
 
-    def _call(self, sink: Sink, logged: _Logged) -> bool:
+    def _call(self, sink: Sink, logged: Logged) -> bool:
         if logged.is_async:
             return self._coroutines.run(sink.log_event_async(logged.name, logged.values))
         sink.log_event(logged.name, logged.values)
