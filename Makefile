@@ -43,7 +43,7 @@ docs: $(VENV)/demo.stamp
 	@$(BIN)/python -m byline.cli.reference docs/reference
 
 # Flags: BENCH_ARGS="--rounds 1 --loads 2KB", CRASH_ARGS=..., OUTAGE_ARGS=...
-bench: $(VENV)/demo.stamp
+bench: $(VENV)/dev.stamp
 	@result=0; \
 	$(BIN)/python -m benchmarks.data_plane $(BENCH_ARGS) || result=1; \
 	$(BIN)/python -m benchmarks.admission || result=1; \

@@ -1,10 +1,11 @@
 """What the gateway costs on one core, beside the same load direct and through nginx.
 
-Each round takes the loads in random order and measures every contender once under each, in random
-order and right after each other, each in a fresh process on the proxy's core. Generator and provider
-share the other core; their share of it is part of the result, and a round in which they were the
-limit says so. The gateway records throughout: after each of its runs the ledger must hold exactly one
-row per request the provider saw.
+Each round takes the loads in random order. Under each, every contender runs in a fresh process on the
+proxy's core, and they are measured in turns of half a second, each turn in random order: the machine's
+speed may be half as much again a few seconds later. Generator and providers share the other core;
+their share of it is part of the result, and a round in which they were the limit says so. The
+gateway records throughout: after each round the ledger must hold exactly one row per request the
+provider saw.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import os
 import random
 import sys
 import tempfile
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -44,9 +45,11 @@ class Load:
     events: int = 0
     gap_us: int = 10_000
 
-    def closed(self, seconds: float) -> load.Plan:
+    def closed(self, seconds: float, *, is_first: bool) -> load.Plan:
+        """Streams last a second, and must all be under way."""
         stagger_us = self.gap_us if self.events else 0
-        return load.Plan(self.connections, seconds, warmup_s=1.0, stagger_us=stagger_us)
+        warmup_s = 1.0 if is_first or self.events else 0.2
+        return load.Plan(self.connections, seconds, warmup_s=warmup_s, stagger_us=stagger_us)
 
     def at_rate(self, seconds: float) -> load.Plan | None:
         """Paced streams have no second window: their first one is at a fixed rate already."""
@@ -72,12 +75,50 @@ class Proxy:
 
 
 @dataclass(frozen=True, slots=True)
+class Running:
+    """A contender with a provider of its own, under one load."""
+
+    contender: Contender
+    proxy: Proxy
+    provided: provider.Provider
+    request: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Bench:
     tools: native_tools.NativeTools
     directory: Path
     seconds: float
+    turns: int
 
-    def run(self, contender: Contender, spec: Load, number: int) -> Run:
+    def round(
+        self, spec: Load, contenders: Sequence[Contender], number: int, order: random.Random
+    ) -> list[Run]:
+        """All contenders at once, loaded in turns: within seconds the machine's speed may be another."""
+        with ExitStack() as stack:
+            running = [
+                stack.enter_context(self._start(spec, contender, number))
+                for contender in order.sample(contenders, len(contenders))
+            ]
+            windows: dict[Contender, list[Window]] = {each.contender: [] for each in running}
+            for turn in range(self.turns):
+                plan = spec.closed(self.seconds / self.turns, is_first=turn == 0)
+                for each in order.sample(running, len(running)):
+                    windows[each.contender].append(self._window(plan, each))
+            at_rate = spec.at_rate(self.seconds)
+            return [
+                self._finish(spec, each, windows[each.contender], at_rate)
+                for each in order.sample(running, len(running))
+            ]
+
+    def _finish(self, spec: Load, running: Running, closed: list[Window], at_rate: load.Plan | None) -> Run:
+        timed = self._window(at_rate, running) if at_rate else None
+        seen, own = running.provided.stop(), running.proxy.gateway
+        recorded = own.recorded(expected=seen.requests) if own else None
+        return Run(running.contender, spec.name, Window.over(closed), timed, seen, recorded)
+
+    @contextmanager
+    def _start(self, spec: Load, contender: Contender, number: int) -> Generator[Running]:
         directory = self.directory / f"{number}-{spec.name}-{contender}"
         prepared = gateway.prepare(directory / "gateway") if contender == "gateway" else None
         key = prepared.key if prepared else "byl_0000000000000000000000000000000000000000000000"
@@ -93,12 +134,7 @@ class Bench:
             self.tools, core=OTHER_CORE, events=spec.events, gap_us=spec.gap_us, forbidden=key
         )
         with upstream as provided, self._proxy(contender, provided.port, prepared, directory) as proxy:
-            closed = self._window(spec.closed(self.seconds), request, proxy, provided.pid)
-            plan = spec.at_rate(self.seconds)
-            at_rate = self._window(plan, request, proxy, provided.pid) if plan else None
-            seen = provided.stop()
-            recorded = proxy.gateway.recorded(expected=seen.requests) if proxy.gateway else None
-        return Run(contender, spec.name, closed, at_rate, seen, recorded)
+            yield Running(contender, proxy, provided, request)
 
     @contextmanager
     def _proxy(
@@ -119,10 +155,11 @@ class Bench:
                 worker, others = running.pinned(worker_core=PROXY_CORE)
                 yield Proxy(prepared.port, worker, others, running)
 
-    def _window(self, plan: load.Plan, request: Path, proxy: Proxy, provider_pid: int) -> Window:
+    def _window(self, plan: load.Plan, running: Running) -> Window:
+        proxy, provider_pid = running.proxy, running.provided.pid
         clocks = lambda: Clocks.read(proxy.pid, provider_pid, proxy.others, PROXY_CORE, OTHER_CORE)  # noqa: E731
         measured = load.run(
-            self.tools, plan, request=request, port=proxy.port, core=OTHER_CORE, clocks=clocks
+            self.tools, plan, request=running.request, port=proxy.port, core=OTHER_CORE, clocks=clocks
         )
         return Window(measured.result, measured.after - measured.before)
 
@@ -135,9 +172,11 @@ def main(arguments: list[str] | None = None) -> int:
         prioritise(options.nice)
     loads = [spec for spec in LOADS if spec.name in options.loads]
     with tempfile.TemporaryDirectory(prefix="byline-bench-") as directory:
-        bench = Bench(native_tools.build(Path(directory)), Path(directory), options.seconds)
+        bench = Bench(native_tools.build(Path(directory)), Path(directory), options.seconds, options.turns)
         runs = list(_rounds(bench, loads, options.contenders, options.rounds, random.Random(options.seed)))
-    result = report.summarise(runs, options.rounds, options.seconds, options.seed)
+    result = report.summarise(
+        runs, rounds=options.rounds, seconds=options.seconds, turns=options.turns, seed=options.seed
+    )
     print(report_table.table(result))
     if options.json:
         options.json.write_bytes(msgspec.json.format(msgspec.json.encode(result)) + b"\n")
@@ -148,23 +187,18 @@ def _rounds(
     bench: Bench, loads: list[Load], contenders: list[Contender], rounds: int, order: random.Random
 ) -> Iterator[Run]:
     for number in range(rounds):
-        # All of one load right after each other: the machine's speed drifts within a round as well.
-        pairs: list[tuple[Contender, Load]] = [
-            (contender, spec)
-            for spec in order.sample(loads, len(loads))
-            for contender in order.sample(contenders, len(contenders))
-        ]
-        for contender, spec in pairs:
-            run = bench.run(contender, spec, number)
-            print(f"round {number + 1}/{rounds} {run.line()}", file=sys.stderr, flush=True)
-            yield run
+        for spec in order.sample(loads, len(loads)):
+            for run in bench.round(spec, contenders, number, order):
+                print(f"round {number + 1}/{rounds} {run.line()}", file=sys.stderr, flush=True)
+                yield run
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     names = [spec.name for spec in LOADS]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.data_plane", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="runs of each contender; the median counts")
-    parser.add_argument("--seconds", type=float, default=3.0, help="length of each measuring window")
+    parser.add_argument("--seconds", type=float, default=3.0, help="length of what is measured in each round")
+    parser.add_argument("--turns", type=int, default=6, help="in how many turns with the other contenders")
     parser.add_argument("--loads", nargs="+", choices=names, default=names)
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Generic, TypeVar
 
 import msgspec
@@ -22,6 +23,17 @@ class Distribution(msgspec.Struct, frozen=True):
     p90: float
     p99: float
     max: float
+
+    @classmethod
+    def over(cls, parts: Sequence[Distribution]) -> Distribution:
+        """Of several windows: the median of their percentiles, since the single values are gone."""
+        return cls(
+            sum(part.count for part in parts),
+            median(part.p50 for part in parts),
+            median(part.p90 for part in parts),
+            median(part.p99 for part in parts),
+            max(part.max for part in parts),
+        )
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -46,6 +58,26 @@ class Result(msgspec.Struct, frozen=True):
     """The generator's own."""
     backlog_s: float
     """With a fixed rate: how late the generator was in the end. Not 0 means the rate was not held."""
+
+    @classmethod
+    def over(cls, parts: Sequence[Result]) -> Result:
+        return cls(
+            latency_us=Distribution.over([part.latency_us for part in parts]),
+            first_byte_us=Distribution.over([part.first_byte_us for part in parts]),
+            event_delay_us=Distribution.over([part.event_delay_us for part in parts]),
+            started=sum(part.started for part in parts),
+            completed=sum(part.completed for part in parts),
+            failed=sum(part.failed for part in parts),
+            refused=sum(part.refused for part in parts),
+            broken=sum(part.broken for part in parts),
+            unfinished=sum(part.unfinished for part in parts),
+            requests=sum(part.requests for part in parts),
+            events=sum(part.events for part in parts),
+            bytes=sum(part.bytes for part in parts),
+            window_s=sum(part.window_s for part in parts),
+            cpu_s=sum(part.cpu_s for part in parts),
+            backlog_s=max(part.backlog_s for part in parts),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -53,10 +53,27 @@ class Clocks(msgspec.Struct, frozen=True):
             peak_mb=self.peak_mb,
         )
 
+    @classmethod
+    def over(cls, parts: Sequence[Clocks]) -> Clocks:
+        """Of several windows: their sums, and the most memory."""
+        return cls(
+            proxy=sum(part.proxy for part in parts),
+            provider=sum(part.provider for part in parts),
+            others=sum(part.others for part in parts),
+            proxy_core=sum(part.proxy_core for part in parts),
+            other_core=sum(part.other_core for part in parts),
+            resident_mb=max(part.resident_mb for part in parts),
+            peak_mb=max(part.peak_mb for part in parts),
+        )
+
 
 class Window(msgspec.Struct, frozen=True):
     result: Result
     spent: Clocks
+
+    @classmethod
+    def over(cls, parts: Sequence[Window]) -> Window:
+        return cls(Result.over([part.result for part in parts]), Clocks.over([part.spent for part in parts]))
 
     @property
     def requests_per_s(self) -> float:

@@ -72,6 +72,8 @@ class Summary(msgspec.Struct, frozen=True):
     environment: Environment
     rounds: int
     seconds: float
+    turns: int
+    """In how many the seconds of a round were measured."""
     seed: int
     lines: list[Line]
     faults: list[str]
@@ -83,7 +85,7 @@ class Summary(msgspec.Struct, frozen=True):
         return not self.beyond_limits
 
 
-def summarise(runs: list[Run], rounds: int, seconds: float, seed: int) -> Summary:
+def summarise(runs: list[Run], *, rounds: int, seconds: float, turns: int, seed: int) -> Summary:
     loads = list(dict.fromkeys(run.load for run in runs))
     ordered = [
         (load, name) for load in CPU_RATIO_LIMITS if load in loads for name in ("direct", "nginx", "gateway")
@@ -93,6 +95,7 @@ def summarise(runs: list[Run], rounds: int, seconds: float, seed: int) -> Summar
         environment=_environment(any(run.contender == "nginx" for run in runs)),
         rounds=rounds,
         seconds=seconds,
+        turns=turns,
         seed=seed,
         lines=lines,
         faults=[fault for run in runs for fault in run.faults()],

@@ -32,7 +32,8 @@ def table(summary: Summary) -> str:
     text.append("")
     text.append(
         f"{where.measured_at:%Y-%m-%d %H:%M} UTC, {where.cpu}, Linux {where.kernel}, Python {where.python}, "
-        f"nginx {where.nginx or 'not run'}; median of {summary.rounds} rounds of {summary.seconds:g} s, seed {summary.seed}"
+        f"nginx {where.nginx or 'not run'}; median of {summary.rounds} rounds of {summary.seconds:g} s in {summary.turns} turns, "
+        f"seed {summary.seed}"
     )
     text += [
         f"the harness was the limit: {line.load} {line.contender}, {line.harness_was_limit} rounds"

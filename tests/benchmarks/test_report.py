@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from benchmarks import report, report_table
 from benchmarks.gateway import Recorded
@@ -60,7 +61,7 @@ def run(
 
 
 def summary_of(*runs: Run) -> report.Summary:
-    return report.summarise(list(runs), rounds=1, seconds=1, seed=1)
+    return report.summarise(list(runs), rounds=1, seconds=1, turns=1, seed=1)
 
 
 def test_ratios_are_taken_within_a_round_so_that_a_slow_round_does_not_count_twice() -> None:
@@ -92,3 +93,16 @@ def test_added_latency_is_over_direct() -> None:
     summary = summary_of(run("direct", 0, p50=100), run("gateway", 0.01, p50=180))
     (gateway,) = [line for line in summary.lines if line.contender == "gateway"]
     assert (gateway.added_p50_us, gateway.added_p99_us) == (80, 160)
+
+
+def test_turns_count_by_what_was_done_in_them_and_not_each_alike() -> None:
+    short, long = run("gateway", 0.01, p50=100), run("gateway", 0.05, p50=300, resident_mb=60)
+    parts = [
+        short.closed,
+        replace(long.closed, result=replace(long.closed.result, requests=3 * REQUESTS, failed=2)),
+    ]
+    whole = Window.over(parts)
+    assert whole.cpu_us_per_request == pytest.approx(0.06 / (4 * REQUESTS) * 1e6)
+    assert (whole.result.window_s, whole.proxy_share, whole.result.failed) == (2, pytest.approx(0.03), 2)
+    assert (whole.result.latency_us.p50, whole.result.latency_us.max) == (200, 900)
+    assert whole.spent.peak_mb == 60
