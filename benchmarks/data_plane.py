@@ -17,7 +17,7 @@ import sys
 import tempfile
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -29,6 +29,7 @@ from benchmarks.processes import prioritise
 
 PROXY_CORE, OTHER_CORE = 0, 1
 Contender = Literal["direct", "nginx", "gateway"]
+MOST_REQUESTS_IN_A_TURN = 10_000_000
 CONTENDERS: tuple[Contender, ...] = ("direct", "nginx", "gateway")
 
 
@@ -45,11 +46,15 @@ class Load:
     events: int = 0
     gap_us: int = 10_000
 
-    def closed(self, seconds: float, *, is_first: bool) -> load.Plan:
-        """Streams last a second, and must all be under way."""
-        stagger_us = self.gap_us if self.events else 0
-        warmup_s = 1.0 if is_first or self.events else 0.2
-        return load.Plan(self.connections, seconds, warmup_s=warmup_s, stagger_us=stagger_us)
+    def turns(self, seconds: float, count: int) -> list[load.Plan]:
+        """The closed loop in `count` windows. Those of streams are one stream long, whatever `count` is, and open in
+        the middle of one: so each has as much of beginnings and ends as of events."""
+        if self.events:
+            length_s = (self.events - 1) * self.gap_us / 1e6
+            plan = load.Plan(self.connections, length_s, warmup_s=1.25 * length_s, stagger_us=self.gap_us)
+            return [plan] * max(round(seconds / length_s), 1)
+        plans = [load.Plan(self.connections, seconds / count, warmup_s=0.2)] * count
+        return [replace(plans[0], warmup_s=1.0), *plans[1:]]
 
     def at_rate(self, seconds: float) -> load.Plan | None:
         """Paced streams have no second window: their first one is at a fixed rate already."""
@@ -101,10 +106,9 @@ class Bench:
                 for contender in order.sample(contenders, len(contenders))
             ]
             windows: dict[Contender, list[Window]] = {each.contender: [] for each in running}
-            for turn in range(self.turns):
-                plan = spec.closed(self.seconds / self.turns, is_first=turn == 0)
+            for turn, plan in enumerate(spec.turns(self.seconds, self.turns)):
                 for each in order.sample(running, len(running)):
-                    windows[each.contender].append(self._window(plan, each))
+                    windows[each.contender].append(self._window(plan, each, turn))
             at_rate = spec.at_rate(self.seconds)
             return [
                 self._finish(spec, each, windows[each.contender], at_rate)
@@ -112,7 +116,7 @@ class Bench:
             ]
 
     def _finish(self, spec: Load, running: Running, closed: list[Window], at_rate: load.Plan | None) -> Run:
-        timed = self._window(at_rate, running) if at_rate else None
+        timed = self._window(at_rate, running, self.turns) if at_rate else None
         seen, own = running.provided.stop(), running.proxy.gateway
         recorded = own.recorded(expected=seen.requests) if own else None
         return Run(running.contender, spec.name, Window.over(closed), timed, seen, recorded)
@@ -155,11 +159,17 @@ class Bench:
                 worker, others = running.pinned(worker_core=PROXY_CORE)
                 yield Proxy(prepared.port, worker, others, running)
 
-    def _window(self, plan: load.Plan, running: Running) -> Window:
+    def _window(self, plan: load.Plan, running: Running, turn: int) -> Window:
         proxy, provider_pid = running.proxy, running.provided.pid
         clocks = lambda: Clocks.read(proxy.pid, provider_pid, proxy.others, PROXY_CORE, OTHER_CORE)  # noqa: E731
         measured = load.run(
-            self.tools, plan, request=running.request, port=proxy.port, core=OTHER_CORE, clocks=clocks
+            self.tools,
+            plan,
+            request=running.request,
+            port=proxy.port,
+            core=OTHER_CORE,
+            clocks=clocks,
+            first_number=turn * MOST_REQUESTS_IN_A_TURN,
         )
         return Window(measured.result, measured.after - measured.before)
 

@@ -106,7 +106,9 @@ def run(
     port: int,
     core: int | None,
     clocks: Callable[[], Clocks],
+    first_number: int = 0,
 ) -> Measured[Clocks]:
+    """No two requests of the same number and after are alike; runs that share none get ranges of their own."""
     options = {
         "port": port,
         "request": request,
@@ -116,6 +118,7 @@ def run(
         "warmup": plan.warmup_s,
         "rate": plan.rate,
         "stagger-us": plan.stagger_us,
+        "first-number": first_number,
     }
     command = [] if core is None else ["taskset", "-c", str(core)]
     command.append(str(tools.load))

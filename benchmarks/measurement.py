@@ -147,6 +147,8 @@ class Run(msgspec.Struct, frozen=True):
             for window in self._windows()
             if window.result.unfinished
         ]
+        if self.streaming and not self.closed.result.requests:
+            found.append("no stream ended while it was measured: its request is not counted")
         sent = sum(window.result.started for window in self._windows())
         if sent != self.seen.requests:
             found.append(f"{sent} requests sent, {self.seen.requests} seen by the provider")

@@ -4,6 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from benchmarks import report, report_table
+from benchmarks.data_plane import LOADS
 from benchmarks.gateway import Recorded
 from benchmarks.load import Distribution, Result
 from benchmarks.measurement import Clocks, Run, Window
@@ -106,3 +107,16 @@ def test_turns_count_by_what_was_done_in_them_and_not_each_alike() -> None:
     assert (whole.result.window_s, whole.proxy_share, whole.result.failed) == (2, pytest.approx(0.03), 2)
     assert (whole.result.latency_us.p50, whole.result.latency_us.max) == (200, 900)
     assert whole.spent.peak_mb == 60
+
+
+def test_windows_on_streams_hold_whole_streams_and_others_share_the_seconds() -> None:
+    plans = {load.name: load.turns(3.0, 6) for load in LOADS}
+    assert [plan.seconds for plan in plans["2KB"]] == [0.5] * 6
+    assert [plan.seconds for plan in plans["paced-sse"]] == [pytest.approx(0.99)] * 3
+
+
+def test_a_stream_that_never_ended_while_it_was_measured_is_no_result() -> None:
+    closed = run("nginx", 0.01, load="paced-sse").closed
+    without = Window(replace(closed.result, requests=0, events=REQUESTS), closed.spent)
+    (fault,) = replace(run("nginx", 0.01, load="paced-sse"), closed=without).faults()
+    assert "no stream ended" in fault

@@ -71,6 +71,26 @@ def test_what_is_no_number_truth_value_or_verified_string_is_refused_without_its
     assert SECRET not in str(refused.value)
 
 
+def test_a_refusal_brings_no_key_along(queue):
+    for unsafe in ({"/home/ada/secret.py": 1}, {"a_new_key": SECRET}, {"n": 1, "b" * 65: 1}):
+        with pytest.raises(UnsafeMetadata) as refused:
+            queue.log_event("step", unsafe)
+        assert (refused.value.__context__, refused.value.__cause__) == (None, None)
+
+
+def test_keys_of_derived_types_are_checked_and_not_kept(queue):
+    class Key(str):
+        __slots__ = ()
+
+    before = len(metadata.USUAL_TYPES)
+    for number in range(50):
+        queue.log_event("step", {Key("kept_as_text"): number})
+        queue.log_event("step", {Key("kept_as_text"): None})
+    assert len(metadata.USUAL_TYPES) == before
+    with pytest.raises(UnsafeMetadata):
+        queue.log_event("step", {Key("kept_as_text"): SECRET})
+
+
 def test_numbers_of_derived_types_become_plain_ones():
     copied = safe_copy({"status": Status.OK, "loud": Loud(1.5), "on": True, "none": None})
     assert [type(value) for value in copied.values()] == [int, float, bool, type(None)]

@@ -95,10 +95,11 @@ class HeadMemory:
         if blanked is None:
             return None
         text, content_length, traceparent = blanked
-        known = self._known.get(self._digest(text))
+        digest, wall = self._digest, self._wall
+        known = self._known.get(digest(text))
         if known is None or not self._keys.still_holds(known.generation):
             return None
-        now = self._wall()
+        now = wall()
         if known.expires_at is not None and now >= known.expires_at:
             return None
         self._keys.record_use(known.key_id, now)
@@ -142,23 +143,19 @@ def _blank(block: bytes) -> tuple[bytes, int, bytes | None] | None:
     where such a value is no plain number or trace: it was never read as strictly as the rest.
     """
     length, traceparent = 0, None
-    at = block.find(b"\r\nContent-Length: ")
-    if at < 0:
-        at = block.find(b"\r\ncontent-length: ")
-    if at >= 0:
-        at += 18
-        end = block.find(b"\r\n", at)
-        digits = block[at:] if end < 0 else block[at:end]
+    before, name, after = block.partition(b"\r\nContent-Length: ")
+    if not name:
+        before, name, after = block.partition(b"\r\ncontent-length: ")
+    if name:
+        digits, line_end, after = after.partition(b"\r\n")
         if len(digits) > MAX_LENGTH_DIGITS or not digits.isdigit():
             return None
         length = int(digits)
-        block = block[:at] if end < 0 else block[:at] + block[end:]
-    at = block.find(b"\r\ntraceparent: ")
-    if at >= 0:
-        at += 15
-        end = block.find(b"\r\n", at)
-        traceparent = block[at:] if end < 0 else block[at:end]
+        block = b"".join((before, name, line_end, after))
+    before, name, after = block.partition(b"\r\ntraceparent: ")
+    if name:
+        traceparent, line_end, after = after.partition(b"\r\n")
         if not traceparent.replace(b"-", b"").isalnum():
             return None
-        block = block[:at] if end < 0 else block[:at] + block[end:]
+        block = b"".join((before, name, line_end, after))
     return block, length, traceparent

@@ -26,23 +26,23 @@ V = TypeVar("V")
 PASS_AS_THEY_ARE: Final = frozenset({bool, int, float, Verified, type(None)})
 KNOWN_NAMES: Final[set[str]] = set()
 """Keys and event names that were found good. Bounded, and a bound on what names could smuggle out."""
-LAST_TYPES: Final[dict[str, type[object]]] = {}
-"""Of the last value under each key that was found good: another of that type is good as well."""
+USUAL_TYPES: Final[dict[str, type[object]]] = {}
+"""Of the first good value under each key that was found good: another of that type is good as well."""
 
 
 def make_safe(values: dict[str, SafeValue | PiiTagged]) -> None:
     """Raises UnsafeMetadata. Numbers of derived types (IntEnum, numpy.float64) become plain ones."""
     for key in values:
-        check_key(key)
         make_value_safe(values, key)
+        if type(key) is str:  # else it may hold on to anything, and equal what it likes
+            USUAL_TYPES.setdefault(key, type(values[key]))
 
 
 def make_value_safe(values: dict[str, SafeValue | PiiTagged], key: str) -> None:
-    """Under a key that was found good. Raises UnsafeMetadata."""
-    value = values[key]
-    if type(value) not in PASS_AS_THEY_ARE:
-        values[key] = value = _plain_number(key, value)
-    LAST_TYPES[key] = type(value)
+    """One of them, and its key."""
+    check_key(key)
+    if type(values[key]) not in PASS_AS_THEY_ARE:
+        values[key] = _plain_number(key, values[key])
 
 
 def safe_copy(metadata: Metadata) -> dict[str, SafeValue | PiiTagged]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, LiteralString, Protocol
 
 from byline._build import BUILD
+from byline.telemetry.metadata import Metadata, PiiMetadata
 from byline.telemetry.queue import EventQueue
 
 SWITCH: Final = "BYLINE_TELEMETRY"
@@ -27,8 +28,16 @@ def make_queue(environ: Mapping[str, str], build: str = BUILD) -> EventQueue:
     )
 
 
+class LogEvent(Protocol):
+    """What callers may rely on; `EventQueue.log_event` takes more, and takes it in a quicker way."""
+
+    def __call__(
+        self, name: LiteralString, metadata: Metadata, *, pii: PiiMetadata | None = None
+    ) -> None: ...
+
+
 queue: Final = make_queue(os.environ)
-log_event = queue.log_event
+log_event: LogEvent = queue.log_event
 log_event_async = queue.log_event_async
 attach_sink = queue.attach
 flush_events = queue.flush

@@ -30,7 +30,8 @@ from byline.telemetry.forks import after_fork_in_child
 from byline.telemetry.logged import Logged, logged_type
 from byline.telemetry.metadata import (
     KNOWN_NAMES,
-    LAST_TYPES,
+    PASS_AS_THEY_ARE,
+    USUAL_TYPES,
     Metadata,
     PiiMetadata,
     SafeValue,
@@ -97,11 +98,14 @@ class EventQueue:
         # the whole cost; one loop over keys is quicker than any set operation over types. Parameters that
         # are keyword-only would make every call a slower one (CPython 3.11).
         values: dict[str, SafeValue | PiiTagged] = {**metadata}
+        is_new = False
         try:
             for key in values:
-                if type(values[key]) is not LAST_TYPES[key]:
+                if type(values[key]) is not USUAL_TYPES[key] and type(values[key]) not in PASS_AS_THEY_ARE:
                     make_value_safe(values, key)
-        except KeyError:  # a key not seen yet
+        except KeyError:
+            is_new = True  # not dealt with here, or what is raised would carry the key as its context
+        if is_new:
             make_safe(values)
         if name not in KNOWN_NAMES:
             check_key(name)

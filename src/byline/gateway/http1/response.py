@@ -84,24 +84,25 @@ class ResponseReader:
     def _take_head(self, data: bytes) -> bytes:
         """Returns what follows the head."""
         self._partial = b""
-        while (end := data.find(b"\r\n\r\n")) >= 0:
-            head = self._heads.read(data[:end])
-            data = data[end + 4 :]
-            if head.status == 200 and 0 < len(data) == head.content_length and not self._to_head_request:
+        block, end, rest = data.partition(b"\r\n\r\n")
+        while end:
+            head = self._heads.read(block)
+            if head.status == 200 and 0 < len(rest) == head.content_length and not self._to_head_request:
                 self._expects = _Expects.NOTHING
-                self._listener.on_whole_answer(head, data)
+                self._listener.on_whole_answer(head, rest)
                 return b""
             if head.status >= 200:
                 self._begin_body(head)
-                return data
+                return rest
             self._interim += 1
             if head.status == 101 or self._interim > MAX_INTERIM:
                 raise AnswerFramingError(
                     "a switch of protocols nobody asked for, or no end of interim answers"
                 )
-        if len(data) > MAX_HEAD_BYTES or b"\n" in data.replace(b"\r\n", b""):
+            block, end, rest = rest.partition(b"\r\n\r\n")
+        if len(block) > MAX_HEAD_BYTES or b"\n" in block.replace(b"\r\n", b""):
             raise AnswerFramingError("malformed answer")
-        self._partial = data
+        self._partial = block
         return b""
 
     def _begin_body(self, head: ResponseHead) -> None:

@@ -98,13 +98,14 @@ class UpstreamConnection(asyncio.Protocol):
         if listener is None:
             self.close()  # bytes that answer nothing: never trust this connection again
             return
-        self.read_began_at = began_at = self._clock()
+        clock = self._clock
+        self.read_began_at = began_at = clock()
         chunks = self._reader.chunks
         if chunks is not None and chunks.is_between:
             opening = known_opening(len(data)) or opening_of(len(data))
             if data.startswith(opening) and data.endswith(b"\r\n"):
                 listener.on_answer_chunk(data, data[len(opening) : -2])
-                self.busy_s += self._clock() - began_at
+                self.busy_s += clock() - began_at
                 return
         self._answered = True
         try:
@@ -117,7 +118,7 @@ class UpstreamConnection(asyncio.Protocol):
             if not self._paused:
                 self.deadline = began_at + self._timeouts.stall_s
             listener.on_read_done()
-            self.busy_s += self._clock() - began_at
+            self.busy_s += clock() - began_at
 
     def eof_received(self) -> bool:
         listener = self._listener
