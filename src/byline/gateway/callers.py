@@ -95,11 +95,10 @@ class HeadMemory:
         if blanked is None:
             return None
         text, content_length, traceparent = blanked
-        digest, wall = self._digest, self._wall
-        known = self._known.get(digest(text))
+        known = self._known.get(self._digest(text))
         if known is None or not self._keys.still_holds(known.generation):
             return None
-        now = wall()
+        now = self._wall()
         if known.expires_at is not None and now >= known.expires_at:
             return None
         self._keys.record_use(known.key_id, now)
