@@ -25,6 +25,7 @@ class Logged(msgspec.Struct, gc=False):
 
 def logged_type(now: Callable[[], float], context: Callable[[], object] | None) -> type[Logged]:
     """One that asks these two itself when it is made, which is quicker than being handed the answers."""
-    at = ("at", float, msgspec.field(default_factory=now))
-    whose = ("context", object, None if context is None else msgspec.field(default_factory=context))
-    return cast("type[Logged]", msgspec.defstruct("Logged", [at, whose], bases=(Logged,), gc=False))
+    asked: list[tuple[str, type, object]] = [("at", float, msgspec.field(default_factory=now))]
+    if context is not None:
+        asked.append(("context", object, msgspec.field(default_factory=context)))
+    return cast("type[Logged]", msgspec.defstruct("Logged", asked, bases=(Logged,), gc=False))
