@@ -29,7 +29,8 @@ from benchmarks.processes import prioritise
 
 PROXY_CORE, OTHER_CORE = 0, 1
 Contender = Literal["direct", "nginx", "gateway"]
-MOST_REQUESTS_IN_A_TURN = 10_000_000
+NUMBERS_PER_TURN = 10_000_000
+"""More than any turn can send: no two turns send the same requests."""
 CONTENDERS: tuple[Contender, ...] = ("direct", "nginx", "gateway")
 
 
@@ -169,7 +170,7 @@ class Bench:
             port=proxy.port,
             core=OTHER_CORE,
             clocks=clocks,
-            first_number=turn * MOST_REQUESTS_IN_A_TURN,
+            first_number=turn * NUMBERS_PER_TURN,
         )
         return Window(measured.result, measured.after - measured.before)
 
