@@ -60,7 +60,7 @@ class KeyDirectory:
         self._data_version: int | None = None
         self._snapshot = _EMPTY
         self._reload_whole = True
-        self._read_at: float | None = None
+        self._stale_at = float("-inf")
         self._generation = 0
         self._uses: dict[str, float] = {}
         self.problem: str | None = None
@@ -75,17 +75,20 @@ class KeyDirectory:
             self._disconnect()
             return False
         self.problem = None
-        self._read_at = self._clock()
+        self._stale_at = self._clock() + self._max_stale_s
         self._generation += changed
         return changed
 
     def is_stale(self) -> bool:
         """True when the snapshot is too old to decide by, or there never was one."""
-        return self._read_at is None or self._clock() - self._read_at > self._max_stale_s
+        return self._clock() > self._stale_at
 
-    def still_holds(self, generation: int) -> bool:
-        """Whether what was concluded in that generation may be acted on; asked for every request."""
-        return generation == self._generation and not self.is_stale()
+    def use(self, key_id: str, generation: int, at: float) -> bool:
+        """Whether what was concluded of the key in that generation may be acted on; if so, its use is recorded."""
+        if generation != self._generation or self._clock() > self._stale_at:
+            return False
+        self._uses[key_id] = at
+        return True
 
     @property
     def generation(self) -> int:

@@ -28,6 +28,8 @@ MAX_HEADS = 2048
 MAX_HEAD_BYTES = 8192
 MAX_CALLERS_PER_HEAD = 16
 MAX_LENGTH_DIGITS = 15
+LENGTH_NAMES = (b"\r\nContent-Length: ", b"\r\ncontent-length: ")
+"""As clients write it; other spellings are read anew each time."""
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -66,14 +68,18 @@ class KeyState(Protocol):
 
     @property
     def generation(self) -> int: ...
-    def still_holds(self, generation: int) -> bool: ...
+    def use(self, key_id: str, generation: int, at: float) -> bool:
+        """False: what was concluded in that generation holds no more, and nothing is recorded."""
+        ...
+
     def expiry(self, key_id: str) -> float | None: ...
-    def record_use(self, key_id: str, at: float) -> None: ...
 
 
 class Recalled(msgspec.Struct, frozen=True, gc=False):
     known: KnownHead
     content_length: int
+    body_at: int
+    """Where a body begins that comes with the head."""
     traceparent: bytes | None
     at: float
     """By the wall clock."""
@@ -96,13 +102,19 @@ class HeadMemory:
             return None
         text, content_length, traceparent = blanked
         known = self._known.get(self._digest(text))
-        if known is None or not self._keys.still_holds(known.generation):
+        now = None if known is None else self.let_in(known)
+        if known is None or now is None:
             return None
+        return Recalled(known, content_length, len(block) + 4, traceparent, now)
+
+    def let_in(self, known: KnownHead) -> float | None:
+        """When, by the wall clock. None: not any more, whoever has it must be authenticated anew."""
         now = self._wall()
-        if known.expires_at is not None and now >= known.expires_at:
-            return None
-        self._keys.record_use(known.key_id, now)
-        return Recalled(known, content_length, traceparent, now)
+        if (known.expires_at is None or now < known.expires_at) and self._keys.use(
+            known.key_id, known.generation, now
+        ):
+            return now
+        return None
 
     def remember(
         self, block: bytes, head: RequestHead, family: Family, route: Route, admission: Admission
@@ -142,9 +154,9 @@ def _blank(block: bytes) -> tuple[bytes, int, bytes | None] | None:
     where such a value is no plain number or trace: it was never read as strictly as the rest.
     """
     length, traceparent = 0, None
-    before, name, after = block.partition(b"\r\nContent-Length: ")
+    before, name, after = block.partition(LENGTH_NAMES[0])
     if not name:
-        before, name, after = block.partition(b"\r\ncontent-length: ")
+        before, name, after = block.partition(LENGTH_NAMES[1])
     if name:
         digits, line_end, after = after.partition(b"\r\n")
         if len(digits) > MAX_LENGTH_DIGITS or not digits.isdigit():

@@ -18,6 +18,7 @@ from byline.gateway.exchange import Exchange, Reply
 from byline.gateway.http1.errors import ProtocolError
 from byline.gateway.http1.head_framing import find_head_end
 from byline.gateway.http1.request_head import RequestHead
+from byline.gateway.last_head import LastHead
 from byline.gateway.refusals import Refused, kind_of_status
 from byline.gateway.uploads import Upload, Uploads
 
@@ -42,7 +43,7 @@ class Handler(Protocol):
 
     def open(self, block: bytes, client: ClientConnection) -> Exchange | Awaitable[Exchange]: ...
     def proceed(self, exchange: Exchange, body: bytes) -> None: ...
-    def open_repeat(self, data: bytes, head_end: int, client: ClientConnection) -> Exchange | None: ...
+    def open_repeat(self, data: bytes, max_head_bytes: int, client: ClientConnection) -> Exchange | None: ...
     def proceed_repeat(self, exchange: Exchange) -> None: ...
     def refuse(self, exchange: Exchange, refusal: Refused) -> None: ...
     def refuse_malformed(self, reply: Reply, error: ProtocolError) -> None: ...
@@ -69,8 +70,7 @@ class ClientConnection(asyncio.Protocol):
         self._peer_address = ""
         self._partial: bytes = b""
         """The beginning of a head."""
-        self._head_end = -1
-        """Of the last request that came whole: where most clients' next one ends as well."""
+        self.last_head: LastHead | None = None
         self._stash: bytes = b""
         """What came while a request was under way."""
         self._reply: ClientReply | None = None
@@ -201,13 +201,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _take_repeat(self, data: bytes) -> bool:
         """Most requests: whole, alone and like one before. False: read it step by step."""
-        end = self._head_end
-        # No head that was let in before has an empty line inside: where the last one ended is a safe guess.
-        if data[end : end + 4] != b"\r\n\r\n":
-            self._head_end = end = data.find(b"\r\n\r\n")
-        if not 0 < end <= self._limits.max_header_bytes:
-            return False
-        exchange = self._handler.open_repeat(data, end, self)
+        exchange = self._handler.open_repeat(data, self._limits.max_header_bytes, self)
         if exchange is None:
             return False
         self._exchange = exchange

@@ -28,6 +28,7 @@ from byline.gateway.forwarding import FLUSHED_BODY_BYTES, Forwarder
 from byline.gateway.head_checks import body_too_large, check_head, upgrade_required
 from byline.gateway.http1.errors import ProtocolError
 from byline.gateway.http1.request_head import RequestHead, RequestHeadReader
+from byline.gateway.last_head import LastHead
 from byline.gateway.local_routes import LocalRoutes
 from byline.gateway.reading import read_body
 from byline.gateway.recognition import Recognizer
@@ -45,6 +46,9 @@ log = logging.getLogger(__name__)
 
 class Client(Protocol):
     """Who sent the head, and takes the answer."""
+
+    last_head: LastHead | None
+    """The repeats' own."""
 
     def new_reply(self, head: RequestHead, *, body_is_read: bool = False) -> Reply: ...
 
@@ -140,13 +144,13 @@ class Pipeline:
             log.exception("a request failed inside the gateway")
             self.refuse(exchange, _failed())
 
-    def open_repeat(self, data: bytes, head_end: int, client: Client) -> Exchange | None:
+    def open_repeat(self, data: bytes, max_head_bytes: int, client: Client) -> Exchange | None:
         """A whole request whose like was let in before: `open` and `proceed` up to admission in one step.
 
         None, and nothing has happened: take it through the two.
         """
         try:
-            return self._repeats.open(data, head_end, client)
+            return self._repeats.open(data, max_head_bytes, client)
         except Exception:
             log.exception("a request like an earlier one is read from the beginning")
             return None

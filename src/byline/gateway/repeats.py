@@ -18,6 +18,7 @@ from byline.gateway.callers import Caller, HeadMemory, KnownHead, Recalled
 from byline.gateway.conversations import MIN_BYTES, Conversations
 from byline.gateway.exchange import Clock, Exchange, Reply, UpstreamRequest, open_exchange
 from byline.gateway.http1.request_head import RequestHead
+from byline.gateway.last_head import LastHead, last_head
 from byline.gateway.recognition import Recognizer
 from byline.gateway.record import know_columns
 from byline.gateway.refusals import Refused
@@ -38,6 +39,9 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Client(Protocol):
+    last_head: LastHead | None
+    """Of those that took this way."""
+
     def new_reply(self, head: RequestHead, *, body_is_read: bool = False) -> Reply: ...
 
 
@@ -66,13 +70,13 @@ class Repeats:
         self._conversations = Conversations()
         self._bodies: dict[bytes, KnownBody] = {}
 
-    def open(self, data: bytes, head_end: int, client: Client) -> Exchange | None:
+    def open(self, data: bytes, max_head_bytes: int, client: Client) -> Exchange | None:
         """An exchange that is read, attributed and stamped, but not admitted. None: not such a request."""
         accepted_at = self._clock.monotonic()
-        recalled = self._memory.recall(data[:head_end])
+        recalled = self._recall(data, max_head_bytes, client)
         if recalled is None:
             return None
-        known, length, begin = recalled.known, recalled.content_length, head_end + 4
+        known, length, begin = recalled.known, recalled.content_length, recalled.body_at
         if len(data) != begin + length or not 0 < length <= self._max_body_bytes or not known.repeatable:
             return None
         is_small = length < MIN_BYTES
@@ -98,6 +102,21 @@ class Repeats:
             accepted_at, columns, known, route, known.admission, caller.attribution, body.facts, caller,
             length, body.hides_usage, body.columns, request,
         )  # fmt: skip
+
+    def _recall(self, data: bytes, max_head_bytes: int, client: Client) -> Recalled | None:
+        last = client.last_head
+        length = None if last is None else last.length_in(data)
+        if last is not None and length is not None:
+            at = self._memory.let_in(last.known)
+            return None if at is None else Recalled(last.known, length, last.body_at, None, at)
+        # No head that was let in before has an empty line inside.
+        head_end = data.find(b"\r\n\r\n")
+        if not 0 < head_end <= max_head_bytes:
+            return None
+        recalled = self._memory.recall(data[:head_end])
+        if recalled is not None:
+            client.last_head = last_head(data, head_end, recalled)
+        return recalled
 
     def _read_large(self, known: KnownHead, data: bytes, text: memoryview) -> CompactText | KnownText | None:
         continued = self._conversations.find(known.serial, text)
