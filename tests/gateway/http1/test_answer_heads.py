@@ -9,10 +9,11 @@ from types import FunctionType, ModuleType
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from byline.gateway.http1 import answer_heads, head_template
 from byline.gateway.http1.answer_heads import MAX_TEMPLATES, STRANGE_ANSWERS, AnswerHeads
-from byline.gateway.http1.head_template import HeadTemplate
+from byline.gateway.http1.head_template import MAX_WIDTHS, HeadTemplate
 from byline.gateway.http1.response_head import AnswerFramingError, ResponseHead, read_response_head
 
 LINES = st.sampled_from([
@@ -125,3 +126,49 @@ def test_of_a_cookie_nothing_is_kept() -> None:
         if id(found) not in seen and not isinstance(found, type | ModuleType | FunctionType):
             seen.add(id(found))
             waiting += gc.get_referents(found)
+
+
+VALUE = st.one_of(
+    st.sampled_from([b"1234567", b"  55   ", b"\t7     ", b"a\r\nb: c", b"a\nb: cd", b"a\rb: cd", b"\x00bcdefg", b"a b\tc\xe9d"]),
+    st.binary(min_size=7, max_size=7),
+)  # fmt: skip
+PATTERN = (
+    b"HTTP/1.1 200 OK\r\nDate: %b\r\nrequest-id:  %b\r\nanthropic-ratelimit-unified-reset: %b\r\n"
+    b"Keep-Alive: x\r\nX-A: %b\r\nContent-Length: %b"
+)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            VALUE, VALUE, VALUE, VALUE, st.sampled_from([b"0000012", b"12     ", b"1 2    ", b"-000001"])
+        )
+    )
+)
+def test_values_as_long_as_the_ones_before_are_read_as_anew(changes: list[tuple[bytes, ...]]) -> None:
+    shared = AnswerHeads()
+    for values in (
+        (b"aaaaaaa",) * 4 + (b"0000001",),
+        (b"bbbbbbb",) * 4 + (b"0000002",),
+        (b"ccccccc",) * 4 + (b"0000003",),
+    ):
+        assert read(shared, PATTERN % values) == read(AnswerHeads(), PATTERN % values)
+    for values in changes:
+        block = PATTERN % values
+        assert meaning(read(shared, block)) == meaning(read(AnswerHeads(), block))
+
+
+def meaning(head: ResponseHead | str) -> object:
+    """All that is asked of a head; where blanks in front of a value count to is nobody's business."""
+    if isinstance(head, str):
+        return head
+    return replace(head, layout=None), head.values(), head.is_event_stream
+
+
+def test_widths_are_kept_for_a_bounded_number_of_lengths() -> None:
+    heads = AnswerHeads()
+    for digits in range(1, 200):
+        head = heads.read(b"HTTP/1.1 200 OK\r\nX-A: %b\r\nContent-Length: 5" % (b"7" * digits))
+        assert head.travelling == b"X-A: " + b"7" * digits
+    (template,) = heads._templates  # pyright: ignore[reportPrivateUsage]
+    assert len(template._widths) == MAX_WIDTHS  # pyright: ignore[reportPrivateUsage]

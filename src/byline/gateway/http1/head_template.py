@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Container, Iterable, Set
 
 from msgspec.structs import replace
 
+from byline.gateway.http1.head_widths import HeadWidths, Parts, pick
 from byline.gateway.http1.response_head import ResponseHead, read_id, read_length
 
+MAX_WIDTHS = 32
+"""Of one kind of heads, each length of them once."""
 _SECRET = frozenset({b"set-cookie"})
 """Such lines have places from the start, because of a place no value is kept."""
 _VALUE = rb"([!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)"
@@ -31,34 +34,53 @@ class HeadTemplate:
         self._length = number.get(layout.length_at, -1)
         self._request_id = number.get(layout.request_id_at, -1)
         self._organization = number.get(layout.organization_at, -1)
-        self._quota = [(at, number[index]) for at, index in enumerate(layout.quota) if index in number]
-        """Where in the head's quota lines which place's value stands."""
+        self._quota = [at for at, index in enumerate(layout.quota) if index in number]
+        """Which of the head's quota lines have a place."""
+        self._quota_of = pick([number[layout.quota[at]] for at in self._quota])
+        """Their values among all."""
         self._travelling = _spread(self._around(layout.travelling, lines))
         self._travelling_places = [
             (2 * count + 1, number[index])
             for count, index in enumerate(index for index in layout.travelling if index in number)
         ]
         """Where in those pieces which place's value stands."""
-        self._said: list[bytes] = []
+        self._widths: dict[int, HeadWidths] = {}
+        """By the length of the head: most have one they had before."""
+        self._said: Parts = ()
         self._said_lines: tuple[bytes, ...] = ()
 
     def fill(self, block: bytes) -> ResponseHead | None:
         """None where more than the values of its places differ."""
-        match = self._match(block)
-        if match is None:
-            return None
-        values, head = match.groups(), self._head
-        pieces = self._travelling.copy()
-        for at, place in self._travelling_places:
-            pieces[at] = values[place]
+        widths, head = self._widths.get(len(block)), self._head
+        parts = None if widths is None else widths.cut(block)
+        if widths is not None and parts is not None:
+            values, travelling = widths.values_of(parts), widths.travelling_of(parts)
+        else:
+            match = self._match(block)
+            if match is None:
+                return None
+            values = match.groups()
+            travelling = self._travelling_with(values)
+            if widths is None and self._places and len(self._widths) < MAX_WIDTHS:
+                self._widths[len(block)] = self._widths_of(block, match)
         return ResponseHead(
             head.status, head.reason, block, head.layout,
-            read_length(values[self._length]) if self._length >= 0 else head.content_length,
-            head.chunked, head.keep_alive, b"".join(pieces),
+            read_length(values[self._length].strip(b" \t")) if self._length >= 0 else head.content_length,
+            head.chunked, head.keep_alive, b"".join(travelling),
             self._quota_with(values) if self._quota else head.quota,
             read_id(values[self._request_id]) if self._request_id >= 0 else head.request_id,
             read_id(values[self._organization]) if self._organization >= 0 else head.organization,
         )  # fmt: skip
+
+    def _travelling_with(self, values: Parts) -> list[bytes]:
+        pieces = self._travelling.copy()
+        for at, place in self._travelling_places:
+            pieces[at] = values[place]
+        return pieces
+
+    def _widths_of(self, block: bytes, match: re.Match[bytes]) -> HeadWidths:
+        places = [match.span(number) for number in range(1, len(self._places) + 1)]
+        return HeadWidths(block, places, _runs(block, self._head.layout.travelling))
 
     def is_like(self, head: ResponseHead) -> bool:
         """Whether they differ in values alone."""
@@ -76,12 +98,12 @@ class HeadTemplate:
         lines = zip(self._lines, head.lines, strict=True)
         return HeadTemplate(head, {index for index, (line, other) in enumerate(lines) if line != other})
 
-    def _quota_with(self, values: Sequence[bytes]) -> tuple[bytes, ...]:
+    def _quota_with(self, values: Parts) -> tuple[bytes, ...]:
         """The very same object as long as the values are."""
-        said = [values[place] for _, place in self._quota]
+        said = self._quota_of(values)
         if said != self._said:
             lines, layout = list(self._head.quota), self._head.layout
-            for (at, _), value in zip(self._quota, said, strict=True):
+            for at, value in zip(self._quota, said, strict=True):
                 lines[at] = layout.beginnings[layout.quota[at]] + value
             self._said, self._said_lines = said, tuple(lines)
         return self._said_lines
@@ -103,6 +125,21 @@ class HeadTemplate:
         """Those in which another value would change more than itself."""
         beginnings = self._head.layout.beginnings
         return [line for line, beginning in zip(lines, beginnings, strict=True) if not beginning]
+
+
+def _runs(block: bytes, indices: Container[int]) -> list[tuple[int, int]]:
+    """Where these lines stand: each but the first with the line break in front of it, neighbours as one."""
+    runs: list[tuple[int, int]] = []
+    at = 0
+    for index, line in enumerate(block.split(b"\r\n")):
+        end = at + len(line)
+        if index in indices:
+            if runs and runs[-1][1] == at - 2:
+                runs[-1] = runs[-1][0], end
+            else:
+                runs.append((at - 2 if runs else at, end))
+        at = end + 2
+    return runs
 
 
 def _spread(segments: list[bytes]) -> list[bytes]:

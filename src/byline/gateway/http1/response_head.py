@@ -10,6 +10,7 @@ from byline.quota.reading import QUOTA_NAMES, QUOTA_PREFIXES
 
 MAX_FIELDS = 256
 MAX_ID_BYTES = 256
+MAX_LENGTH_DIGITS = 15
 MAX_KEPT_LINES = 4096
 MAX_KEPT_LINE_BYTES = 512
 MAX_KEPT_STATUS_LINES = 256
@@ -17,7 +18,6 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80
 _LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)", re.DOTALL)
 _QUOTA_NAMES = frozenset(name.encode() for name in QUOTA_NAMES)
 _QUOTA_PREFIXES = tuple(prefix.encode() for prefix in QUOTA_PREFIXES)
-_LENGTH = re.compile(rb"[0-9]{1,15}")
 # RFC 9110 section 7.6.1; lengths are restated by whoever frames the answer for the client.
 _HOP_BY_HOP = frozenset(
     {
@@ -149,7 +149,7 @@ def read_response_head(block: bytes) -> ResponseHead:
 
 def read_id(value: bytes) -> str | None:
     """As it goes on a row; None for an empty one."""
-    return value[:MAX_ID_BYTES].decode("latin-1").rstrip() or None
+    return value[:MAX_ID_BYTES].decode("latin-1").strip() or None
 
 
 def _id_at(index: int, lines: list[bytes], layout: HeadLayout) -> str | None:
@@ -250,6 +250,6 @@ class _Framing:
 
 
 def read_length(value: bytes) -> int:
-    if _LENGTH.fullmatch(value) is None:
+    if not value.isdigit() or len(value) > MAX_LENGTH_DIGITS:
         raise AnswerFramingError("ambiguous Content-Length")
     return int(value)
