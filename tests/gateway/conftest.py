@@ -19,7 +19,7 @@ from tests.gateway.upstream_script import ScriptedUpstream
 
 from byline.assembly.budgets import WorkerBudgets
 from byline.assembly.data_dir import open_data_dir
-from byline.assembly.gateway import build_worker, open_journal
+from byline.assembly.gateway import CLOCK, build_worker, open_journal
 from byline.control.database import open_control
 from byline.control.directory import KeyDirectory
 from byline.control.keys import create_key
@@ -82,7 +82,7 @@ class Rig:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         data_dir = open_data_dir(self.settings)
-        turn = Turn(self._loop.call_soon)
+        turn = Turn(self._loop.call_soon, CLOCK)
         journal = open_journal(self.settings, data_dir, 0, turn)
         directory = KeyDirectory(data_dir.control, max_stale_s=self.settings.keys.max_stale)
         directory.refresh_if_changed()

@@ -23,7 +23,7 @@ from byline.gateway.turn import Turn
 from byline.gateway.upstream.connection import Timeouts, UpstreamConnection
 from byline.usage.record import AttemptColumns
 
-TURN = Turn(lambda run: run())
+TURN = Turn(lambda run: run(), Clock(lambda: 1.8e9, lambda: 100.0))
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 EVENT = b'f\r\ndata: {"a":1}\n\n\r\n'
 STEP_S = 0.001

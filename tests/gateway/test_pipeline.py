@@ -31,7 +31,7 @@ class Scene:
             admitter=cast("Any", SimpleNamespace(admit=lambda _: None, release=self.released.append)),
             forwarder=cast("Any", SimpleNamespace(forward=self.sent.append)),
             journal=cast("Any", SimpleNamespace(append_end=lambda row, _: self.rows.append(row))),
-            tally=Tally(), turn=Turn(self.ready.append), clock=CLOCK, gateway_id="g", max_body_bytes=1,
+            tally=Tally(), turn=Turn(self.ready.append, CLOCK), clock=CLOCK, gateway_id="g", max_body_bytes=1,
         )  # fmt: skip
 
 

@@ -62,7 +62,9 @@ class Scene:
         known = cast("Any", SimpleNamespace(members=b"", record=SimpleNamespace(provider="anthropic")))
         journal = cast("Any", SimpleNamespace(append_end=lambda row, _: self.rows.append(row)))
         drains = Drains(DrainLimits(), clock)
-        around = Surroundings(journal, drains, Tally(), Turn(lambda run: self._ready.append(run)))
+        around = Surroundings(
+            journal, drains, Tally(), Turn(lambda run: self._ready.append(run), self.exchange.clock)
+        )
         self.attempt = Attempt(self.exchange, self.exchange.columns, known, around, cast("Any", None))
         self.exchange.in_flight = self.attempt
         self.attempt.send_on(cast("Any", Connection()))

@@ -94,7 +94,7 @@ async def _run(
     ready: Callable[[], None],
 ) -> None:
     data_dir = open_data_dir(settings)
-    turn = Turn(asyncio.get_running_loop().call_soon)
+    turn = Turn(asyncio.get_running_loop().call_soon, CLOCK)
     journal = open_journal(settings, data_dir, number, turn)
     directory = KeyDirectory(data_dir.control, max_stale_s=settings.keys.max_stale)
     directory.refresh_if_changed()

@@ -12,7 +12,7 @@ import msgspec
 
 from byline.apis.api import Meter, Reading
 from byline.gateway.drains import Drains
-from byline.gateway.exchange import Exchange, Tally
+from byline.gateway.exchange import Exchange, Moment, Tally
 from byline.gateway.http1.response_head import ResponseHead
 from byline.gateway.record import close_columns
 from byline.gateway.routes import Route
@@ -82,7 +82,8 @@ class AttemptRow:
         columns.provider_organization = head.organization
         if quota is not None and (head.layout.tells_quota or head.status == _TOO_MANY_REQUESTS):
             try:
-                columns.quota = quota.take(head, self._exchange.clock.wall(), self._known.record)
+                wall = self._exchange.clock.wall
+                columns.quota = quota.take(head, wall(), self._known.record)
             except Exception:
                 log.exception("an answer of %s goes on with its limits unread", self._known.record.provider)
 
@@ -130,7 +131,12 @@ class AttemptRow:
         self._around.tally[f"upstream:{self._known.record.provider}:{error_type}"] += 1
 
     def _settle(
-        self, outcome: Outcome, reading: Reading | None = None, *, keep_exchange: bool = False
+        self,
+        outcome: Outcome,
+        reading: Reading | None = None,
+        ended: Moment | None = None,
+        *,
+        keep_exchange: bool = False,
     ) -> None:
         """Once per attempt: the row is closed and journalled."""
         self._over = True
@@ -139,13 +145,15 @@ class AttemptRow:
             self._leave_drain()
         if reading is None:
             reading = self._read_meter()
-        ended_at = close_columns(columns, exchange, reading, outcome)
+        if ended is None:
+            ended = exchange.clock.moment()
+        close_columns(columns, exchange, reading, outcome, ended)
         if not self._route.api.identity_field:
             columns.usage_complete = None
         elif reading is None or outcome in {"upstream_disconnect", "interrupted"}:
             columns.usage_complete = False
         if self._last_read_at is not None:
-            self._busy_s += ended_at - self._last_read_at
+            self._busy_s += ended.monotonic - self._last_read_at
         elif self._connection is not None:
             self._busy_s += self._connection.busy_s
         columns.overhead_us = int(self._busy_s * 1e6)

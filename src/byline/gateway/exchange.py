@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Protocol
 
 import msgspec
@@ -24,6 +25,16 @@ class Clock(msgspec.Struct, frozen=True):
 
     wall: Callable[[], float]
     monotonic: Callable[[], float]
+
+    def moment(self) -> Moment:
+        return Moment(datetime.fromtimestamp(self.wall(), UTC), self.monotonic())
+
+
+class Moment(msgspec.Struct, frozen=True, gc=False):
+    """One, by both clocks."""
+
+    wall: datetime
+    monotonic: float
 
 
 class Reply(Protocol):

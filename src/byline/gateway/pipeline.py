@@ -14,7 +14,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable
 from copy import copy
-from functools import partial
 from typing import Protocol
 
 from byline.gateway.admission import Admitter
@@ -92,6 +91,7 @@ class Pipeline:
         self._journal = journal
         self._tally = tally
         self._turn = turn
+        turn.send = self._send_waiting
         self._clock = clock
         self._gateway_id = gateway_id
         self._max_body_bytes = max_body_bytes
@@ -135,7 +135,7 @@ class Pipeline:
             exchange.caller = caller = self._recognizer.recognize(exchange)
             exchange.attribution = caller.attribution
             if self._turn.is_under_way:  # it came behind a request whose answer is being worked off
-                self._turn.take_request(partial(self._send_waiting, exchange))
+                self._turn.take_request(exchange)
             else:
                 self._send(exchange, caller)
         except Refused as refusal:
@@ -159,7 +159,7 @@ class Pipeline:
         if exchange.body_length > FLUSHED_BODY_BYTES:
             self._send_waiting(exchange)
         else:
-            self._turn.take_request(partial(self._send_waiting, exchange))
+            self._turn.take_request(exchange)
 
     def _send_waiting(self, exchange: Exchange) -> None:
         caller = exchange.caller
@@ -278,7 +278,7 @@ class Pipeline:
         if exchange.attribution is None:
             exchange.attribution = self._recognizer.attribute(exchange)
         known = know_columns(exchange, describe(exchange, self._gateway_id))
-        close_columns(exchange.columns, exchange, None, outcome)
+        close_columns(exchange.columns, exchange, None, outcome, self._clock.moment())
         self._journal.append_end(exchange.columns, known.members)
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from copy import copy
-from datetime import UTC, datetime
 
 from byline.apis.api import Reading
 from byline.gateway.client_product import read_client_product
-from byline.gateway.exchange import Exchange
+from byline.gateway.exchange import Exchange, Moment
 from byline.identity.model import Attribution
 from byline.usage.journal import know
 from byline.usage.reading import fill_usage
@@ -72,18 +71,15 @@ def _attribute(record: UsageRecord, attribution: Attribution) -> None:
 
 
 def close_columns(
-    columns: AttemptColumns, exchange: Exchange, reading: Reading | None, outcome: Outcome
-) -> float:
-    """Adds the end of the attempt and what its Meter read. Returns that end on the monotonic clock."""
-    wall, monotonic = exchange.clock.wall, exchange.clock.monotonic
+    columns: AttemptColumns, exchange: Exchange, reading: Reading | None, outcome: Outcome, ended: Moment
+) -> None:
+    """Adds the end of the attempt and what its Meter read."""
     columns.outcome = outcome
-    columns.ended_at = datetime.fromtimestamp(wall(), UTC)
-    ended_at = monotonic()
+    columns.ended_at = ended.wall
     # To the microsecond; a fifth of the cost of `round`.
-    columns.duration_ms = int((ended_at - exchange.accepted_at) * 1e6) / 1e3
+    columns.duration_ms = int((ended.monotonic - exchange.accepted_at) * 1e6) / 1e3
     if reading is not None:
         fill_usage(columns, reading)
-    return ended_at
 
 
 def _retry_count(value: bytes | None) -> int | None:

@@ -11,6 +11,8 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
+from byline.gateway.exchange import Clock, Exchange, Moment
+
 Callback = Callable[[], object]
 log = logging.getLogger(__name__)
 
@@ -23,18 +25,23 @@ class Answer(Protocol):
         ...
 
     def meter(self) -> None: ...
-    def record(self) -> None: ...
+    def record(self, ended: Moment) -> None:
+        """`ended` is the same for all of the turn."""
+        ...
 
 
 class Turn:
     """One per worker. `call_soon` is the event loop's: what it is given runs once all sockets were read."""
 
-    def __init__(self, call_soon: Callable[[Callback], object]) -> None:
+    def __init__(self, call_soon: Callable[[Callback], object], clock: Clock) -> None:
         self._call_soon = call_soon
+        self._clock = clock
         self._answers: list[Answer] = []
-        self._requests: list[Callback] = []
+        self._requests: list[Exchange] = []
         self._endings: list[Callback] = []
         self._is_due = False
+        self.send: Callable[[Exchange], object] = _nowhere
+        """What is done with a request."""
         self.is_under_way = False
         """Answers may still hold what they are about to give back: send nothing past them."""
 
@@ -43,9 +50,9 @@ class Turn:
         if not self._is_due:
             self._schedule()
 
-    def take_request(self, send: Callback) -> None:
+    def take_request(self, exchange: Exchange) -> None:
         """Sent behind the answers, which may have given back what it needs: a connection, a reservation."""
-        self._requests.append(send)
+        self._requests.append(exchange)
         if not self._is_due:
             self._schedule()
 
@@ -75,19 +82,46 @@ class Turn:
     def _work_off(self) -> None:
         answers, self._answers = self._answers, []
         requests, self._requests = self._requests, []
-        _do([answer.relay for answer in answers])
-        _do([answer.meter for answer in answers])
-        _do([answer.record for answer in answers])
-        _do(requests)
+        if answers:
+            self._finish(answers)
+        send = self.send
+        for exchange in requests:
+            try:
+                send(exchange)
+            except BaseException as error:  # noqa: BLE001 - logged there, as the others
+                _log_or_raise(error)
         endings, self._endings = self._endings, []
-        _do(endings)
+        for ending in endings:
+            try:
+                ending()
+            except BaseException as error:  # noqa: BLE001
+                _log_or_raise(error)
+
+    def _finish(self, answers: list[Answer]) -> None:
+        for answer in answers:
+            try:
+                answer.relay()
+            except BaseException as error:  # noqa: BLE001
+                _log_or_raise(error)
+        for answer in answers:
+            try:
+                answer.meter()
+            except BaseException as error:  # noqa: BLE001
+                _log_or_raise(error)
+        ended = self._clock.moment()
+        for answer in answers:
+            try:
+                answer.record(ended)
+            except BaseException as error:  # noqa: BLE001
+                _log_or_raise(error)
 
 
-def _do(callbacks: list[Callback]) -> None:
-    for callback in callbacks:
-        try:
-            callback()
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException:
-            log.exception("a step of a request failed")
+def _log_or_raise(error: BaseException) -> None:
+    """What fails costs nobody else anything, unless the process is told to end."""
+    if isinstance(error, KeyboardInterrupt | SystemExit):
+        raise error
+    log.error("a step of a request failed", exc_info=error)
+
+
+def _nowhere(_: Exchange) -> None:
+    raise RuntimeError("a request came before there was anybody to send it")

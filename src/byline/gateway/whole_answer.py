@@ -6,7 +6,9 @@ from __future__ import annotations
 from byline.apis.api import Reading
 from byline.gateway.attempt_row import AttemptRow
 from byline.gateway.budget_headers import answer_lines
+from byline.gateway.exchange import Moment
 from byline.gateway.http1.response_head import ResponseHead
+from byline.usage.record import Outcome
 
 
 class WholeAnswer(AttemptRow):
@@ -19,8 +21,11 @@ class WholeAnswer(AttemptRow):
     _reading: Reading | None = None
 
     def take_whole(self, head: ResponseHead, body: bytes) -> None:
-        self._note_last_read()
-        self._note_first_byte()
+        connection = self._connection
+        assert connection is not None  # it came over it
+        self._busy_s += connection.busy_s
+        self._last_read_at = read_at = connection.read_began_at
+        self._columns.ttft_ms = int((read_at - self._exchange.accepted_at) * 1e6) / 1e3
         self._whole = head, body
         self._around.turn.take_answer(self)
 
@@ -43,14 +48,14 @@ class WholeAnswer(AttemptRow):
             self._give_up_metering()
             self._reading, columns.raw_usage = None, None  # it may have been read, and not yet be JSON
 
-    def record(self) -> None:
+    def record(self, ended: Moment) -> None:
         reading = self._reading
+        outcome: Outcome = "ok"
         if not self._is_relayed:
-            self._settle("client_disconnect", reading)
-        elif reading is not None and reading.error_type is None:
-            self._settle("ok", reading)
-        else:
-            self._settle(self._outcome(reading), reading)
+            outcome = "client_disconnect"
+        elif reading is None or reading.error_type is not None:
+            outcome = self._outcome(reading)
+        self._settle(outcome, reading, ended)
         self._whole = None
 
     def _answer_lines(self, head: ResponseHead) -> list[bytes]:

@@ -104,7 +104,7 @@ def hear(end: socket.socket, reads: list[bytes]) -> tuple[Heard, bool]:
     for read in reads:
         if heard.lost is None:
             connection.data_received(read)
-    return heard, bool(released) and connection.is_idle
+    return heard, bool(released) and connection.is_idle()
 
 
 def chunk(text: bytes) -> bytes:
