@@ -295,8 +295,8 @@ class ClientConnection(asyncio.Protocol):
             body.give_up()
 
     def _await_request(self) -> None:
-        limits = self._limits
-        self.deadline = self._clock() + (limits.write_timeout_s if self._unread else limits.idle_timeout_s)
+        limits, clock = self._limits, self._clock
+        self.deadline = clock() + (limits.write_timeout_s if self._unread else limits.idle_timeout_s)
 
     def _consume_stash(self) -> None:
         if self._unread:
@@ -328,14 +328,11 @@ class ClientConnection(asyncio.Protocol):
 
     def new_reply(self, head: RequestHead | None, *, body_is_read: bool = False) -> ClientReply:
         assert self._transport is not None
-        self._reply = reply = ClientReply(
-            self._transport,
-            head,
-            self._peer_address,
-            self._answered,
-            close_after=self._stopping or head is None or not head.keep_alive,
-            body_is_read=body_is_read,
-        )
+        self._reply = reply = ClientReply(self._transport, head, self._peer_address, self._answered)
+        if self._stopping or head is None or not head.keep_alive:
+            reply.close_after = True
+        if body_is_read:
+            reply.body_is_read = True
         return reply
 
     def _answered(self) -> None:

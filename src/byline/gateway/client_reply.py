@@ -11,10 +11,15 @@ from byline.gateway.http1.request_head import RequestHead
 JOINED_BYTES = 16 * 1024
 """Up to this size one copy is cheaper than handing over pieces."""
 MAX_DISCARDED_BODY_BYTES = 1024 * 1024
+_OK = b"HTTP/1.1 200 OK"
 
 
 class ClientReply(ReplyWriter):
     """One per request. `answered` is called once, after `end` or `cut`."""
+
+    close_after = False
+    """And then the connection ends."""
+    body_is_read = False
 
     def __init__(
         self,
@@ -22,20 +27,15 @@ class ClientReply(ReplyWriter):
         head: RequestHead | None,
         peer_address: str,
         answered: Callable[[], None],
-        *,
-        close_after: bool,
-        body_is_read: bool,
     ) -> None:
-        """`head` None: nothing that came could be read as a request. `close_after`: and the connection ends."""
-        super().__init__()
+        """`head` None: nothing that came could be read as a request."""
+        self.pieces = []  # all that a call of the superclass would do, for every request
         if head is not None and (head.line.minor == 0 or head.line.method == b"HEAD"):
             self.to_http10, self.to_head_request = head.line.minor == 0, head.line.method == b"HEAD"
         self._head = head
         self._transport: asyncio.Transport | None = transport
         self._answered = answered
         self.peer_address = peer_address
-        self.close_after = close_after
-        self.body_is_read = body_is_read
 
     def start(self, status: int, reason: bytes, lines: list[bytes], length: int | None) -> None:
         if not self.body_is_read and self._head is not None and _is_long_to_skip(self._head):
@@ -52,12 +52,14 @@ class ClientReply(ReplyWriter):
             return
         self.started = True
         if self._transport is not None:
-            opening = b"HTTP/1.1 %d %b" % (status, reason), *lines, b"content-length: %d\r\n" % len(body)
+            opening = _OK if status == 200 and reason == b"OK" else b"HTTP/1.1 %d %b" % (status, reason)
+            length_line = b"content-length: %d\r\n" % len(body)
             if len(body) <= JOINED_BYTES:
-                self._transport.write(b"\r\n".join((*opening, body)))
+                self._transport.write(b"\r\n".join((opening, *lines, length_line, body)))
             else:
-                self._transport.writelines([b"\r\n".join((*opening, b"")), body])
-            self._answered()
+                self._transport.writelines([b"\r\n".join((opening, *lines, length_line, b"")), body])
+            answered = self._answered
+            answered()
 
     def chunk_sink(self) -> Callable[[bytes], None] | None:
         is_chunked = self._chunked and not self.to_head_request
