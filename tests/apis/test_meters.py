@@ -176,10 +176,10 @@ def test_the_providers_own_usage_is_kept_with_the_last_value_of_each_field() -> 
 
 def test_totals_take_in_what_was_reported() -> None:
     assert (
-        read(messages, [(CONVERSATIONS / "messages-thinking-1h-cache.sse").read_bytes()]).total_input_tokens
+        read(messages, [(CONVERSATIONS / "messages-thinking-1h-cache.sse").read_bytes()]).total_input_tokens()
         == 36212
     )
-    assert Reading().total_input_tokens is None
+    assert Reading().total_input_tokens() is None
 
 
 ITERATIONS = b"""{"type":"message","id":"m","model":"claude-sonnet-5","stop_reason":"end_turn","usage":{
@@ -327,7 +327,7 @@ def test_late_chat_usage_is_found_in_every_style_of_json(style: tuple[str, str])
     usage = {"prompt_tokens": 3, "completion_tokens": 4}
     pieces = [event()] * 20 + [event(choices=[last])] + [event()] + [event(choices=[], usage=usage)]
     found = read(chat_completions, pieces)
-    assert (found.finish_reason, found.output_tokens, found.total_input_tokens) == ("length", 4, 3)
+    assert (found.finish_reason, found.output_tokens, found.total_input_tokens()) == ("length", 4, 3)
 
 
 def test_the_last_chat_usage_that_is_not_null_stands() -> None:

@@ -63,7 +63,7 @@ def test_a_recorded_stream_reads_the_same_in_every_split(recording: Any) -> None
         assert found.error_type is None, name
         assert found.usage_complete, name
         # Anthropic's own input count leaves the cache out, OpenAI's includes it.
-        own_input = found.input_uncached_tokens if api is messages else found.total_input_tokens
+        own_input = found.input_uncached_tokens if api is messages else found.total_input_tokens()
         counts = {
             "input_raw": own_input,
             "output": found.output_tokens,
@@ -176,7 +176,7 @@ def test_a_meter_and_the_official_client_agree(recording: Any, served: Any) -> N
     official = OFFICIAL[recording.endpoint](served.url)
     ours = {
         "uncached": found.input_uncached_tokens,
-        "input": found.total_input_tokens,
+        "input": found.total_input_tokens(),
         "read": found.cache_read_tokens,
         "written": found.cache_write_tokens,
         "output": found.output_tokens,

@@ -105,7 +105,6 @@ class Reading(msgspec.Struct, kw_only=True, omit_defaults=True):
     inference_geo: str | None = None
     raw_usage: bytes | None = None
 
-    @property
     def total_input_tokens(self) -> int | None:
         """Uncached + cache read + cache write; None when nothing was reported."""
         uncached, read, written = self.input_uncached_tokens, self.cache_read_tokens, self.cache_write_tokens

@@ -85,7 +85,8 @@ class KeyDirectory:
 
     def use(self, key_id: str, generation: int, at: float) -> bool:
         """Whether what was concluded of the key in that generation may be acted on; if so, its use is recorded."""
-        if generation != self._generation or self._clock() > self._stale_at:
+        clock = self._clock
+        if generation != self._generation or clock() > self._stale_at:
             return False
         self._uses[key_id] = at
         return True

@@ -16,7 +16,8 @@ class Admitter:
 
     def admit(self, exchange: Exchange) -> Awaitable[None] | None:
         """Raises Refused. Awaitable only where budgets are counted in a shared store."""
-        if not self._journal_accepts():
+        journal_accepts = self._journal_accepts
+        if not journal_accepts():
             raise not_recorded()
         return None if self._budgets is None else self._budgets.admit(exchange)
 

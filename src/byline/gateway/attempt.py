@@ -77,7 +77,8 @@ class Attempt(WholeAnswer):
         exchange, request = self._exchange, self._exchange.request
         assert request is not None
         self._connection = connection
-        now = exchange.clock.monotonic()
+        monotonic = exchange.clock.monotonic
+        now = monotonic()
         self._busy_s = now - exchange.body_at
         connection.send(request.head, request.segments, self, request.to_head_request, now)
 

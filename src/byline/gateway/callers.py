@@ -109,7 +109,8 @@ class HeadMemory:
 
     def let_in(self, known: KnownHead) -> float | None:
         """When, by the wall clock. None: not any more, whoever has it must be authenticated anew."""
-        now = self._wall()
+        wall = self._wall
+        now = wall()
         if (known.expires_at is None or now < known.expires_at) and self._keys.use(
             known.key_id, known.generation, now
         ):

@@ -66,13 +66,15 @@ class Repeats:
         self._memory = memory
         self._recognizer = recognizer
         self._clock = clock
+        self._monotonic = clock.monotonic
         self._max_body_bytes = min(max_body_bytes, MAX_BODY_BYTES)
         self._conversations = Conversations()
         self._bodies: dict[bytes, KnownBody] = {}
 
     def open(self, data: bytes, max_head_bytes: int, client: Client) -> Exchange | None:
         """An exchange that is read, attributed and stamped, but not admitted. None: not such a request."""
-        accepted_at = self._clock.monotonic()
+        monotonic = self._monotonic
+        accepted_at = monotonic()
         recalled = self._recall(data, max_head_bytes, client)
         if recalled is None:
             return None

@@ -20,4 +20,4 @@ def fill_usage(record: UsageRecord | AttemptColumns, reading: Reading) -> None:
     if reading.raw_usage is not None:
         record.raw_usage = msgspec.Raw(reading.raw_usage)
     record.usage_complete = reading.usage_complete is True
-    record.input_tokens = reading.total_input_tokens
+    record.input_tokens = reading.total_input_tokens()

@@ -39,13 +39,17 @@ class _Expects(Enum):
     BODY_UNTIL_CLOSE = auto()
 
 
+# CPython 3.11 takes a metaclass's way to a member: each of these is read for every answer.
+_NOTHING, _HEAD = _Expects.NOTHING, _Expects.HEAD
+
+
 class ResponseReader:
     """Reads one answer per request sent. Interim (1xx) answers are passed over."""
 
     def __init__(self, listener: AnswerListener, heads: AnswerHeads | None = None) -> None:
         self._listener = listener
         self._heads = heads or AnswerHeads()
-        self._expects = _Expects.NOTHING
+        self._expects = _NOTHING
         self._to_head_request = False
         self._interim = 0
         self._partial = b""
@@ -56,7 +60,7 @@ class ResponseReader:
         """False once something came that belongs to no request."""
 
     def expect(self, to_head_request: bool = False) -> None:
-        self._expects = _Expects.HEAD
+        self._expects = _HEAD
         self._interim = 0
         self._to_head_request = to_head_request
 
@@ -68,7 +72,7 @@ class ResponseReader:
     def feed(self, data: bytes) -> None:
         """Raises AnswerFramingError."""
         expects = self._expects
-        if expects is _Expects.HEAD:
+        if expects is _HEAD:
             rest = self._take_head(self._partial + data if self._partial else data)
             if rest:
                 self.feed(rest)
@@ -88,7 +92,7 @@ class ResponseReader:
         while end:
             head = self._heads.read(block)
             if head.status == 200 and 0 < len(rest) == head.content_length and not self._to_head_request:
-                self._expects = _Expects.NOTHING
+                self._expects = _NOTHING
                 self._listener.on_whole_answer(head, rest)
                 return b""
             if head.status >= 200:
@@ -144,7 +148,7 @@ class ResponseReader:
             self._end()
 
     def _end(self) -> None:
-        self._expects = _Expects.NOTHING
+        self._expects = _NOTHING
         self.chunks = None
         self._listener.on_answer_end()
 

@@ -137,7 +137,6 @@ class UpstreamConnection(asyncio.Protocol):
 
     # the pool's side
 
-    @property
     def is_idle(self) -> bool:
         return self._listener is None and self._reusable
 
@@ -244,7 +243,8 @@ class UpstreamConnection(asyncio.Protocol):
         # A request not fully written yet would be followed by the next one's bytes.
         if self._reusable and self._reader.clean and transport.get_write_buffer_size() == 0:
             self.deadline = self.read_began_at + self._timeouts.idle_s
-            self._released(self)
+            released = self._released
+            released(self)
         else:
             self.close()
 

@@ -49,7 +49,7 @@ class UpstreamPool:
         connection = await dial(
             self._new, self.origin, tls=self._tls, proxy=self.proxy, timeout_s=self._timeouts.connect_s
         )
-        if not connection.is_idle:
+        if not connection.is_idle():
             raise DialError("connect_error", f"{self.origin.host} closed the connection at once")
         self._all.add(connection)
         return connection
@@ -68,7 +68,7 @@ class UpstreamPool:
         return UpstreamConnection(self._released, self._timeouts, self._clock, self._heads)
 
     def _released(self, connection: UpstreamConnection) -> None:
-        if not connection.is_idle:
+        if not connection.is_idle():
             self._all.discard(connection)
             if connection in self._idle:
                 self._idle.remove(connection)
