@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-from byline.usage.ids import new_uuid7_digits, with_hyphens
+from byline.usage.ids import new_uuid7_and_digits
 from byline.usage.record import AttemptColumns
 
 _TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
@@ -17,8 +17,7 @@ def open_columns(epoch_s: float, parent: bytes | None) -> AttemptColumns:
     The span id is the random end of the request id; without a parent the trace id is the whole of it,
     so that spans and rows name each other. A malformed or all-zero parent starts a new trace.
     """
-    digits = new_uuid7_digits(epoch_s)
-    request_id = with_hyphens(digits)
+    request_id, digits = new_uuid7_and_digits(epoch_s)
     columns = AttemptColumns(
         request_id=request_id,
         exchange_id=request_id,
@@ -33,9 +32,9 @@ def open_columns(epoch_s: float, parent: bytes | None) -> AttemptColumns:
 
 def reopen_columns(first: AttemptColumns, epoch_s: float) -> AttemptColumns:
     """Of the attempt after `first`, for the same request."""
-    digits = new_uuid7_digits(epoch_s)
+    request_id, digits = new_uuid7_and_digits(epoch_s)
     return AttemptColumns(
-        request_id=with_hyphens(digits),
+        request_id=request_id,
         exchange_id=first.exchange_id,
         attempt=first.attempt + 1,
         started_at=first.started_at,
