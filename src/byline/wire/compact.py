@@ -9,9 +9,11 @@ of a sum, where rendering or walking would pass over the text once more.
 from __future__ import annotations
 
 from collections.abc import Collection
-from itertools import islice
+from itertools import accumulate
 
 import msgspec
+
+from byline.wire.pick import pick
 
 MAX_MEMBERS = 64
 MAX_FRAME_BYTES = 4096
@@ -26,11 +28,11 @@ _decode = msgspec.json.Decoder(Members).decode
 class Shape:
     """What objects with the same names in the same order have in common."""
 
-    __slots__ = ("frame_bytes", "places", "tag", "watched")
+    __slots__ = ("frame_bytes", "places", "tag", "watched", "watched_of")
 
     def __init__(self, names: tuple[str, ...], watched: Collection[str]) -> None:
         self.places: dict[str, tuple[int, int]] = {}
-        """Of each name: how many values stand before its own, and how many other bytes."""
+        """Of each name: the number of its value, and how many bytes that are no values stand before it."""
         at = 1
         for index, name in enumerate(names):
             at += len(_encode(name)) + 1
@@ -40,6 +42,7 @@ class Shape:
         """All that is no value: braces, names, colons, commas."""
         self.watched = tuple(name for name in names if name in watched)
         """Those of the names that matter to the reader, in order."""
+        self.watched_of = pick(self.watched)
         self.tag = _encode(self.watched)
 
 
@@ -48,11 +51,13 @@ class CompactText(msgspec.Struct, frozen=True, gc=False):
 
     shape: Shape
     values: Members
+    ends: list[int]
+    """How long the first value is, the first two together, and so on."""
 
     def key(self, prefix: bytes) -> bytes:
         """What the watched members are, as bytes that nothing else has."""
         shape = self.shape
-        return b"\0".join([prefix, shape.tag, *map(self.values.__getitem__, shape.watched)])
+        return b"\0".join((prefix, shape.tag, *shape.watched_of(self.values)))
 
     def watched(self) -> Members:
         """Copies, which don't keep the text alive."""
@@ -60,9 +65,9 @@ class CompactText(msgspec.Struct, frozen=True, gc=False):
 
     def span(self, name: str, length: int) -> tuple[int, int]:
         """Where the value of a member stands. `length` is the text's."""
-        index, before = self.shape.places[name]
-        start = before + sum(map(len, islice(self.values.values(), index)))
-        return start, start + len(self.values[name])
+        number, before = self.shape.places[name]
+        end = before + self.ends[number]
+        return end - len(self.values[name]), end
 
 
 class CompactReader:
@@ -81,9 +86,10 @@ class CompactReader:
         except (msgspec.MsgspecError, ValueError, RecursionError):
             return None
         shape = self._shapes.get(tuple(values)) or self._shape_of(values)
-        if shape is None or shape.frame_bytes + sum(map(len, values.values())) != len(text):
+        if shape is None:
             return None
-        return CompactText(shape, values)
+        ends = list(accumulate(map(len, values.values())))
+        return CompactText(shape, values, ends) if shape.frame_bytes + ends[-1] == len(text) else None
 
     def _shape_of(self, values: Members) -> Shape | None:
         if not 0 < len(values) <= MAX_MEMBERS:

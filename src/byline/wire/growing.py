@@ -46,7 +46,7 @@ class KnownText:
         self._start_bytes, self._end_bytes = cut, len(text) - end_at
         self._start, self._end = digest(text[:cut]), digest(text[end_at:])
         self._whole_bytes = len(text)
-        self._watched = CompactText(found.shape, found.watched())
+        self._watched = CompactText(found.shape, found.watched(), [])
         self._spans = {name: found.span(name, len(text)) for name in found.shape.watched}
 
     def covers(self, text: memoryview) -> bool:

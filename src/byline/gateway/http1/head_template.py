@@ -7,8 +7,9 @@ from collections.abc import Container, Iterable, Set
 
 from msgspec.structs import replace
 
-from byline.gateway.http1.head_widths import HeadWidths, Parts, pick
+from byline.gateway.http1.head_widths import HeadWidths, Parts
 from byline.gateway.http1.response_head import ResponseHead, read_id, read_length
+from byline.wire.pick import pick
 
 MAX_WIDTHS = 32
 """Of one kind of heads, each length of them once."""

@@ -8,9 +8,10 @@ pieces between them tells the same for a fifth of the cost.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from operator import itemgetter
+
+from byline.wire.pick import pick
 
 Parts = tuple[bytes, ...]
 Span = tuple[int, int]
@@ -43,14 +44,3 @@ class HeadWidths:
             return None
         values = b"".join(self.values_of(parts))
         return parts if values.translate(_OTHER_IF_FORBIDDEN) == values else None
-
-
-def pick(indices: Sequence[int]) -> Callable[[Parts], Parts]:
-    """What takes the parts with these indices, as a tuple however many they are."""
-    match indices:
-        case []:
-            return lambda _: ()
-        case [only]:
-            return lambda parts: (parts[only],)
-        case _:
-            return itemgetter(*indices)
