@@ -11,6 +11,7 @@ from byline.gateway.exchange import Clock, Exchange, Tally, UpstreamRequest
 from byline.gateway.forwarding import FLUSHED_BODY_BYTES
 from byline.gateway.pipeline import Pipeline
 from byline.gateway.turn import Turn
+from byline.gateway.unsent import Unsent
 from byline.usage.record import AttemptColumns
 
 CLOCK = Clock(lambda: 1.8e9, lambda: 100.0)
@@ -25,13 +26,17 @@ class Scene:
         self.sent: list[object] = []
         self.rows: list[AttemptColumns] = []
         other = cast("Any", SimpleNamespace())
+        recognizer = cast("Any", SimpleNamespace(attribute=lambda _: None))
+        admitter = cast("Any", SimpleNamespace(admit=lambda _: None, release=self.released.append))
+        journal = cast("Any", SimpleNamespace(append_end=lambda row, _: self.rows.append(row)))
+        unsent = Unsent(
+            endpoints=other, recognizer=recognizer, admitter=admitter, journal=journal, tally=Tally(),
+            clock=CLOCK, gateway_id="g",
+        )  # fmt: skip
         self.pipeline = Pipeline(
             local=other, routes=other, endpoints=other, authenticator=other, heads=other, memory=other,
-            recognizer=cast("Any", SimpleNamespace(attribute=lambda _: None)),
-            admitter=cast("Any", SimpleNamespace(admit=lambda _: None, release=self.released.append)),
-            forwarder=cast("Any", SimpleNamespace(forward=self.sent.append)),
-            journal=cast("Any", SimpleNamespace(append_end=lambda row, _: self.rows.append(row))),
-            tally=Tally(), turn=Turn(self.ready.append, CLOCK), clock=CLOCK, gateway_id="g", max_body_bytes=1,
+            recognizer=recognizer, admitter=admitter, forwarder=cast("Any", SimpleNamespace(forward=self.sent.append)),
+            unsent=unsent, tally=Tally(), turn=Turn(self.ready.append, CLOCK), clock=CLOCK, max_body_bytes=1,
         )  # fmt: skip
 
 

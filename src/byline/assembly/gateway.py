@@ -46,6 +46,7 @@ from byline.gateway.readiness import WorkerReadiness
 from byline.gateway.recognition import Recognizer
 from byline.gateway.routes import Routes
 from byline.gateway.turn import Turn
+from byline.gateway.unsent import Unsent
 from byline.gateway.uploads import UploadLimits, Uploads
 from byline.gateway.worker import Periodic, Worker, WorkerOptions
 from byline.gateway.worker_events import INTERVAL_S, WorkerEvents
@@ -167,24 +168,34 @@ def build_worker(
     request_features = RequestFeatures(lambda: features.payload, is_expected=serves_features(settings))
     steer_worker(settings, features, SteeredParts(drains, events, quota), loop.call_soon_threadsafe)
     features.start()
+    endpoints = Endpoints(
+        Intake(journal, directory, CLOCK, gateway_id),
+        FeatureRoutes(request_features, directory, settings.flags.client_keys),
+    )
+    recognizer, admitter = Recognizer(directory, gateway_id), Admitter(journal.accepts, gate)
+    unsent = Unsent(
+        endpoints=endpoints,
+        recognizer=recognizer,
+        admitter=admitter,
+        journal=journal,
+        tally=tally,
+        clock=CLOCK,
+        gateway_id=gateway_id,
+    )
     pipeline = Pipeline(
         local=LocalRoutes(readiness),
         routes=Routes(providers),
-        endpoints=Endpoints(
-            Intake(journal, directory, CLOCK, gateway_id),
-            FeatureRoutes(request_features, directory, settings.flags.client_keys),
-        ),
+        endpoints=endpoints,
         authenticator=build_authenticator(settings, directory),
         heads=RequestHeadReader(_identity_headers(settings)),
         memory=HeadMemory(directory, CLOCK.wall),
-        recognizer=Recognizer(directory, gateway_id),
-        admitter=Admitter(journal.accepts, gate),
+        recognizer=recognizer,
+        admitter=admitter,
         forwarder=Forwarder(journal, around),
-        journal=journal,
+        unsent=unsent,
         tally=tally,
         turn=turn,
         clock=CLOCK,
-        gateway_id=gateway_id,
         max_body_bytes=settings.gateway.max_body_bytes,
     )
     troubles = WorkerEvents(journal, directory, tally, events)

@@ -5,7 +5,7 @@
               -> admit -> stamp -> forward
 
 The answer's way back is in `attempt`: relay, meter, settle, journal. A step that can't go on raises
-Refused; it is answered and recorded in one place, `refuse`.
+Refused; it is answered and recorded in one place, `unsent`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from byline.gateway.auth.admission import Admission, Refusal
 from byline.gateway.auth.authenticator import Authenticator
 from byline.gateway.callers import Caller, HeadMemory, Recalled
 from byline.gateway.endpoints import Endpoint, Endpoints
-from byline.gateway.error_reply import send_refusal
 from byline.gateway.exchange import Clock, Exchange, Reply, Tally, open_exchange
 from byline.gateway.forwarding import FLUSHED_BODY_BYTES, Forwarder
 from byline.gateway.head_checks import body_too_large, check_head, upgrade_required
@@ -31,14 +30,12 @@ from byline.gateway.last_head import LastHead
 from byline.gateway.local_routes import LocalRoutes
 from byline.gateway.reading import read_body
 from byline.gateway.recognition import Recognizer
-from byline.gateway.record import close_columns, describe, know_columns
 from byline.gateway.refusals import Refused, kind_of_status
 from byline.gateway.repeats import Repeats
 from byline.gateway.routes import Routes, explain_unserved
 from byline.gateway.stamping import stamp
 from byline.gateway.turn import Turn
-from byline.usage.ids import new_uuid7
-from byline.usage.record import AttemptColumns, Outcome
+from byline.gateway.unsent import Unsent
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +47,6 @@ class Client(Protocol):
     """The repeats' own."""
 
     def new_reply(self, head: RequestHead, *, body_is_read: bool = False) -> Reply: ...
-
-
-class RowJournal(Protocol):
-    def append_end(self, record: AttemptColumns, known: bytes) -> None: ...
 
 
 class Pipeline:
@@ -71,11 +64,10 @@ class Pipeline:
         recognizer: Recognizer,
         admitter: Admitter,
         forwarder: Forwarder,
-        journal: RowJournal,
+        unsent: Unsent,
         tally: Tally,
         turn: Turn,
         clock: Clock,
-        gateway_id: str,
         max_body_bytes: int,
     ) -> None:
         self._local = local
@@ -88,12 +80,11 @@ class Pipeline:
         self._repeats = Repeats(memory, recognizer, clock, max_body_bytes)
         self._admitter = admitter
         self._forwarder = forwarder
-        self._journal = journal
+        self._unsent = unsent
         self._tally = tally
         self._turn = turn
         turn.send = self._send_waiting
         self._clock = clock
-        self._gateway_id = gateway_id
         self._max_body_bytes = max_body_bytes
         self._waiting: set[asyncio.Task[None]] = set()
         """Requests whose budgets a shared store is asked about."""
@@ -166,7 +157,7 @@ class Pipeline:
         assert caller is not None
         try:
             if exchange.reply is None:
-                self._give_up(exchange)
+                self._unsent.give_up(exchange)
             else:
                 self._send(exchange, caller)
         except Refused as refusal:
@@ -184,22 +175,10 @@ class Pipeline:
         self._forwarder.forward(exchange)
 
     def refuse(self, exchange: Exchange, refusal: Refused) -> None:
-        """Answered in the provider's shape; a caller we know leaves a row as well."""
-        reply, exchange.reply = exchange.reply, None
-        self._tally[f"refused_{refusal.kind}"] += 1
-        try:
-            self._admitter.release(exchange)
-            if exchange.admission is not None and self._endpoints.find(exchange.head) is None:
-                self._record_refusal(exchange, refusal)
-        finally:
-            if reply is not None:
-                send_refusal(reply, exchange.family, refusal, exchange.exchange_id)
+        self._unsent.refuse(exchange, refusal)
 
     def refuse_malformed(self, reply: Reply, error: ProtocolError) -> None:
-        """Framing that makes no request: nobody is known, and nobody knows which API was meant."""
-        self._tally["malformed"] += 1
-        refusal = Refused(error.status, kind_of_status(error.status), str(error))
-        send_refusal(reply, "anthropic", refusal, new_uuid7(self._clock.wall()))
+        self._unsent.refuse_malformed(reply, error)
 
     def _proceed_later(self, exchange: Exchange, caller: Caller, waiting: Awaitable[None]) -> None:
         task = asyncio.ensure_future(self._send_when_admitted(exchange, caller, waiting))
@@ -211,7 +190,7 @@ class Pipeline:
         try:
             await waiting
             if exchange.reply is None:
-                self._give_up(exchange)
+                self._unsent.give_up(exchange)
                 return
             exchange.body_at += exchange.clock.monotonic() - began_at  # waiting is not our overhead
             stamp(exchange, caller, self._tally)
@@ -263,23 +242,6 @@ class Pipeline:
             self._tally[outcome.kind] += 1
             raise Refused(outcome.status, kind_of_status(outcome.status), outcome.message)
         return outcome
-
-    def _give_up(self, exchange: Exchange) -> None:
-        """The client went before anything was sent: nothing was used, and its row says so."""
-        self._admitter.release(exchange)
-        self._record_unsent(exchange, "client_disconnect")
-
-    def _record_refusal(self, exchange: Exchange, refusal: Refused) -> None:
-        columns = exchange.columns
-        columns.http_status, columns.error_type = refusal.status, refusal.kind
-        self._record_unsent(exchange, "rejected")
-
-    def _record_unsent(self, exchange: Exchange, outcome: Outcome) -> None:
-        if exchange.attribution is None:
-            exchange.attribution = self._recognizer.attribute(exchange)
-        known = know_columns(exchange, describe(exchange, self._gateway_id))
-        close_columns(exchange.columns, exchange, None, outcome, self._clock.moment())
-        self._journal.append_end(exchange.columns, known.members)
 
 
 def _failed() -> Refused:
