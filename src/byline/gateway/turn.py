@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from byline.gateway.exchange import Clock, Exchange, Moment
 
 Callback = Callable[[], object]
+Item = TypeVar("Item")
 log = logging.getLogger(__name__)
 
 
@@ -82,45 +83,24 @@ class Turn:
     def _work_off(self) -> None:
         answers, self._answers = self._answers, []
         requests, self._requests = self._requests, []
-        if answers:
-            self._finish(answers)
-        send = self.send
-        for exchange in requests:
-            try:
-                send(exchange)
-            except BaseException as error:  # noqa: BLE001 - logged there, as the others
-                _log_or_raise(error)
-        endings, self._endings = self._endings, []
-        for ending in endings:
-            try:
-                ending()
-            except BaseException as error:  # noqa: BLE001
-                _log_or_raise(error)
-
-    def _finish(self, answers: list[Answer]) -> None:
-        for answer in answers:
-            try:
-                answer.relay()
-            except BaseException as error:  # noqa: BLE001
-                _log_or_raise(error)
-        for answer in answers:
-            try:
-                answer.meter()
-            except BaseException as error:  # noqa: BLE001
-                _log_or_raise(error)
+        _each(answers, lambda answer: answer.relay())
+        _each(answers, lambda answer: answer.meter())
         ended = self._clock.moment()
-        for answer in answers:
-            try:
-                answer.record(ended)
-            except BaseException as error:  # noqa: BLE001
-                _log_or_raise(error)
+        _each(answers, lambda answer: answer.record(ended))
+        _each(requests, self.send)
+        endings, self._endings = self._endings, []
+        _each(endings, lambda ending: ending())
 
 
-def _log_or_raise(error: BaseException) -> None:
+def _each(items: list[Item], step: Callable[[Item], object]) -> None:
     """What fails costs nobody else anything, unless the process is told to end."""
-    if isinstance(error, KeyboardInterrupt | SystemExit):
-        raise error
-    log.error("a step of a request failed", exc_info=error)
+    for item in items:
+        try:
+            step(item)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:
+            log.exception("a step of a request failed")
 
 
 def _nowhere(_: Exchange) -> None:
