@@ -81,8 +81,7 @@ class Repeats:
         known, length, begin = recalled.known, recalled.content_length, recalled.body_at
         if len(data) != begin + length or not 0 < length <= self._max_body_bytes or not known.repeatable:
             return None
-        is_small = length < MIN_BYTES
-        if is_small:
+        if length < MIN_BYTES:
             text = data[begin:]
             found = _read_whole(known.route.bodies, data, text)
         else:
@@ -95,10 +94,8 @@ class Repeats:
         if body is None:
             return None
         columns, route, caller = open_columns(recalled.at, recalled.traceparent), known.route, body.caller
-        pieces = _edited(text, found, body)
-        pieces[0] = caller.head_start + end_upstream_head(route.provider, columns, length + body.growth)
-        # Of small bodies one copy is cheaper than handing over pieces.
-        request = UpstreamRequest(b"".join(pieces), ()) if is_small else UpstreamRequest(b"", pieces)
+        head = caller.head_start + end_upstream_head(route.provider, columns, length + body.growth)
+        request = _compose(head, text, found, body)
         return Exchange(
             known.head, client.new_reply(known.head, body_is_read=True), known.family, self._clock, accepted_at,
             accepted_at, columns, known, route, known.admission, caller.attribution, body.facts, caller,
@@ -176,9 +173,10 @@ def _is_utf8(data: bytes) -> bool:
     return True
 
 
-def _edited(text: bytes | memoryview, found: CompactText | KnownText, body: KnownBody) -> list[Buffer]:
-    """The body as it goes out, behind a place for the head; views of a view, copies of bytes."""
-    pieces: list[Buffer] = [b""]
+def _compose(
+    head: bytes, text: bytes | memoryview, found: CompactText | KnownText, body: KnownBody
+) -> UpstreamRequest:
+    pieces: list[Buffer] = [head]
     at = 0
     for name, new in body.replaced:
         start, end = found.span(name, len(text))
@@ -188,4 +186,5 @@ def _edited(text: bytes | memoryview, found: CompactText | KnownText, body: Know
         pieces += (text[at:-1], body.added, b"}")
     else:
         pieces.append(text[at:])
-    return pieces
+    # Of small bodies one copy is cheaper than handing over pieces.
+    return UpstreamRequest(b"".join(pieces), ()) if len(text) < MIN_BYTES else UpstreamRequest(b"", pieces)
