@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from tests.gateway.conftest import Rig, receive_answer, receive_until, request
 
-from byline.gateway.callers import HeadMemory
+from byline.gateway.callers import HeadMemory, KnownHead
 
 BODY = b'{"model":"m"}'
 
@@ -44,6 +46,66 @@ def test_doubtful_lengths_are_refused_after_a_good_head_was_remembered(
     padded = good.replace(b"Content-Length: 13", b"Content-Length: 13 ")
     assert status(rig, padded) == b"200"
     assert status(rig, spoil(good)) == b"400"
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        b"CONTENT-LENGTH: %d",
+        b"Content-length: %d",
+        b"Content-Length:%d",
+        b"Content-Length:\t%d",
+        b"content-length:%d",
+    ],
+)
+def test_a_length_however_it_is_spelt_is_the_bodys_each_time(rig: Rig, spelling: bytes) -> None:
+    """A request inside a body never becomes one of its own."""
+    inner = request(body=b'{"model":"smuggled"}', key=rig.key)
+    body = b'{"model":"m","messages":"' + inner.replace(b"\r\n", b"\\r\\n").replace(b'"', b"'") + b'"}'
+    asked = request(body=body, key=rig.key).replace(b"Content-Length: %d" % len(body), spelling % len(body))
+    assert spelling % len(body) in asked
+    with rig.connect() as client:
+        for _ in range(4):
+            client.sendall(asked)
+            assert receive_answer(client)[0].startswith(b"HTTP/1.1 200")
+    assert len(rig.upstream.seen) == 4
+    assert {b"smuggled'" in seen.body for seen in rig.upstream.seen} == {True}
+
+
+def test_a_trace_however_it_is_spelt_is_the_requests_each_time(rig: Rig) -> None:
+    trace = "Traceparent:00-%032x-b7ad6b7169203331-01\r\n"
+    for number in (1, 2, 3):
+        assert status(rig, request(body=BODY, key=rig.key, extra=trace % number)) == b"200"
+    assert [int(row["trace_id"], 16) for row in rig.rows()] == [1, 2, 3]
+
+
+class Keys:
+    """The directory of keys, as a memory of heads asks it."""
+
+    generation = 1
+
+    def __init__(self) -> None:
+        self.used: list[tuple[str, int, float]] = []
+        self.holds = True
+
+    def use(self, key_id: str, generation: int, at: float) -> bool:
+        self.used.append((key_id, generation, at))
+        return self.holds
+
+    def expiry(self, key_id: str) -> float | None:
+        return None
+
+
+def test_a_known_head_is_let_in_until_its_key_expires_and_each_use_is_noted() -> None:
+    keys, now = Keys(), [99.0]
+    memory = HeadMemory(keys, lambda: now[0])
+    known = cast("KnownHead", SimpleNamespace(key_id="k", generation=7, expires_at=100.0))
+    assert memory.let_in(known) == 99.0
+    now[0] = 100.0
+    assert memory.let_in(known) is None
+    assert keys.used == [("k", 7, 99.0)]
+    keys.holds, now[0] = False, 99.5
+    assert memory.let_in(known) is None
 
 
 def test_another_key_in_the_same_place_is_another_caller(rig: Rig) -> None:

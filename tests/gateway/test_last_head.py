@@ -6,16 +6,20 @@ import threading
 import time
 from collections.abc import Callable
 from socket import socket
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.gateway.conftest import Rig, receive_answer, receive_until, request
 
+from byline.control.database import open_control
+from byline.control.keys import list_keys, revoke_key
 from byline.gateway.callers import KnownHead, Recalled
 from byline.gateway.client import ClientConnection
+from byline.gateway.exchange import Exchange
 from byline.gateway.last_head import LastHead, last_head
+from byline.gateway.repeats import Repeats
 
 BODY = b'{"model":"m"}'
 
@@ -68,21 +72,51 @@ def test_lengths_of_more_or_fewer_digits_are_read_as_they_stand(rig: Rig) -> Non
     assert [len(seen.body) > 500 for seen in rig.upstream.seen] == [False] * 4 + [True, False]
 
 
-def test_a_key_that_ends_ends_for_the_connection_as_well(rig: Rig) -> None:
-    from byline.control.database import open_control
-    from byline.control.keys import list_keys, revoke_key
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether each request took the short way."""
+    seen: list[bool] = []
+    real = Repeats.open
 
-    now = time.time()
-    brief = rig.new_key("ada", expires_at=now + 1.5)
-    threading.Event().wait(0.1)
-    with rig.connect() as expiring, rig.connect() as revoked:
-        introduce(expiring, request(body=BODY, key=brief))
-        introduce(revoked, request(body=BODY, key=rig.key))
+    def noted(repeats: Repeats, *arguments: Any) -> Exchange | None:
+        exchange = real(repeats, *arguments)
+        seen.append(exchange is not None)
+        return exchange
+
+    monkeypatch.setattr(Repeats, "open", noted)
+    return seen
+
+
+def test_a_key_that_expires_expires_for_the_connection_as_well(rig: Rig, taken: list[bool]) -> None:
+    expires_at = time.time() + 1.5
+    asked = request(body=BODY, key=rig.new_key("ada", expires_at=expires_at))
+    threading.Event().wait(0.2)
+    with rig.connect() as client:
+        introduce(client, asked)
+        assert taken[-1]
+        threading.Event().wait(max(expires_at + 0.01 - time.time(), 0))
+        assert ask(client, asked) == b"401"
+
+
+def test_a_key_that_is_revoked_is_revoked_for_the_connection_as_well(rig: Rig, taken: list[bool]) -> None:
+    with rig.connect() as client:
+        introduce(client, request(body=BODY, key=rig.key))
+        assert taken[-1]
         with open_control(rig.data_dir / "control.sqlite3") as control:
-            revoke_key(control, next(key.key_id for key in list_keys(control) if not key.expires_at))
-        threading.Event().wait(max(now + 1.6 - time.time(), 0.2))
-        assert ask(expiring, request(body=BODY, key=brief)) == b"401"
-        assert ask(revoked, request(body=BODY, key=rig.key)) == b"401"
+            revoke_key(control, list_keys(control)[0].key_id)
+        threading.Event().wait(0.2)
+        assert ask(client, request(body=BODY, key=rig.key)) == b"401"
+
+
+def test_after_a_change_that_concerns_others_the_short_way_is_taken_again(
+    rig: Rig, taken: list[bool]
+) -> None:
+    with rig.connect() as client:
+        introduce(client, request(body=BODY, key=rig.key))
+        rig.new_key("bob")
+        threading.Event().wait(0.2)
+        introduce(client, request(body=BODY, key=rig.key))
+    assert taken == [False, True, True, False, True, True]
 
 
 def test_no_credential_is_kept_with_the_connection(rig: Rig) -> None:

@@ -29,7 +29,7 @@ MAX_HEAD_BYTES = 8192
 MAX_CALLERS_PER_HEAD = 16
 MAX_LENGTH_DIGITS = 15
 LENGTH_NAMES = (b"\r\nContent-Length: ", b"\r\ncontent-length: ")
-"""As clients write it; other spellings are read anew each time."""
+"""As clients write it; heads with another spelling are not remembered."""
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -128,7 +128,8 @@ class HeadMemory:
         if sum(field.travel == Travel.CREDENTIAL for field in head.fields) > 1:
             return None
         blanked = _blank(block)
-        if blanked is None:
+        # Where it says otherwise, the length or the trace is spelt in a way that is not blanked.
+        if blanked is None or blanked[1:] != (head.content_length, head.get(b"traceparent")):
             return None
         if len(self._known) >= MAX_HEADS:
             self._known.clear()

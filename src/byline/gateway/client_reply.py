@@ -29,7 +29,7 @@ class ClientReply(ReplyWriter):
         answered: Callable[[], None],
     ) -> None:
         """`head` None: nothing that came could be read as a request."""
-        self.pieces = []  # all that a call of the superclass would do, for every request
+        super().__init__()
         if head is not None and (head.line.minor == 0 or head.line.method == b"HEAD"):
             self.to_http10, self.to_head_request = head.line.minor == 0, head.line.method == b"HEAD"
         self._head = head

@@ -1,8 +1,9 @@
 """The last head of a connection: its next one differs from it in the body's length alone, mostly.
 
-Telling that takes a third of recalling it among all heads. A head holds a credential, so what is kept
-are hashes (SipHash under a key of the process, as CPython makes them): whoever sends another credential over this
-very connection would have to hit 64 bits that nobody sees.
+Telling that takes a third of recalling it among all heads. A head holds a credential, so what is kept are
+hashes, as CPython makes them (SipHash, 64 bits, under a key of the process unless PYTHONHASHSEED says otherwise). Nobody
+sees them: whoever sends another credential over this very connection would have to hit them blindly.
+A connection keeps what it knows of its head alive, beyond `callers.MAX_HEADS` and until it ends or asks again.
 """
 
 from __future__ import annotations

@@ -138,7 +138,7 @@ class Pipeline:
     def open_repeat(self, data: bytes, max_head_bytes: int, client: Client) -> Exchange | None:
         """A whole request whose like was let in before: `open` and `proceed` up to admission in one step.
 
-        None, and nothing has happened: take it through the two.
+        None, and nothing is owed: take it through the two.
         """
         try:
             return self._repeats.open(data, max_head_bytes, client)

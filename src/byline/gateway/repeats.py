@@ -107,7 +107,9 @@ class Repeats:
         length = None if last is None else last.length_in(data)
         if last is not None and length is not None:
             at = self._memory.let_in(last.known)
-            return None if at is None else Recalled(last.known, length, last.body_at, None, at)
+            if at is not None:
+                return Recalled(last.known, length, last.body_at, None, at)
+            client.last_head = None
         # No head that was let in before has an empty line inside.
         head_end = data.find(b"\r\n\r\n")
         if not 0 < head_end <= max_head_bytes:

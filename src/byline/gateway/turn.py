@@ -83,13 +83,17 @@ class Turn:
     def _work_off(self) -> None:
         answers, self._answers = self._answers, []
         requests, self._requests = self._requests, []
-        _each(answers, lambda answer: answer.relay())
-        _each(answers, lambda answer: answer.meter())
-        ended = self._clock.moment()
-        _each(answers, lambda answer: answer.record(ended))
+        if answers:
+            _each(answers, lambda answer: answer.relay())
+            _each(answers, lambda answer: answer.meter())
+            _each([answers], self._record)
         _each(requests, self.send)
         endings, self._endings = self._endings, []
         _each(endings, lambda ending: ending())
+
+    def _record(self, answers: list[Answer]) -> None:
+        ended = self._clock.moment()
+        _each(answers, lambda answer: answer.record(ended))
 
 
 def _each(items: list[Item], step: Callable[[Item], object]) -> None:

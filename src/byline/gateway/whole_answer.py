@@ -21,11 +21,8 @@ class WholeAnswer(AttemptRow):
     _reading: Reading | None = None
 
     def take_whole(self, head: ResponseHead, body: bytes) -> None:
-        connection = self._connection
-        assert connection is not None  # it came over it
-        self._busy_s += connection.busy_s
-        self._last_read_at = read_at = connection.read_began_at
-        self._columns.ttft_ms = int((read_at - self._exchange.accepted_at) * 1e6) / 1e3
+        self._note_last_read()
+        self._note_first_byte()
         self._whole = head, body
         self._around.turn.take_answer(self)
 

@@ -93,7 +93,7 @@ class ProviderSettings(msgspec.Struct, frozen=True):
     credentials: Annotated[dict[str, CredentialSettings], Option(description="Further credentials by name; `default` serves who matches none.")] = {}
     allow_paths: Annotated[tuple[str, ...], Option(description="Further paths passed through attributed, without usage; `*` at the end matches the rest.")] = ()
     price_list: Annotated[str, Option(description="Whose prices it charges, such as `openai` or `aws`; its own name's if empty.")] = ""
-    ask_for_usage: Annotated[bool, Option(description="Add `stream_options.include_usage` to chat streams that lack it.")] = True
+    ask_for_usage: Annotated[bool, Option(description="Add `stream_options.include_usage` to chat streams that lack it, and leave the event with the usage out of the answer again.")] = True
     forward_traceparent: Annotated[bool, Option(description="Send the client's `traceparent` on to the provider.")] = False
     forward_organization: Annotated[bool, Option(description="Let clients set organization, project and workspace headers on the gateway's credential.")] = False
     proxy: Annotated[str, Option(description="HTTP proxy for this provider; empty follows HTTPS_PROXY and NO_PROXY, `none` uses none.")] = ""

@@ -45,6 +45,10 @@ class Shape:
         self.watched_of = pick(self.watched)
         self.tag = _encode(self.watched)
 
+    def key(self, prefix: bytes, values: Members) -> bytes:
+        """What the watched members are, as bytes that nothing else has."""
+        return b"\0".join((prefix, self.tag, *self.watched_of(values)))
+
 
 class CompactText(msgspec.Struct, frozen=True, gc=False):
     """One such object. Its values are views of the text."""
@@ -55,9 +59,8 @@ class CompactText(msgspec.Struct, frozen=True, gc=False):
     """How long the first value is, the first two together, and so on."""
 
     def key(self, prefix: bytes) -> bytes:
-        """What the watched members are, as bytes that nothing else has."""
-        shape = self.shape
-        return b"\0".join((prefix, shape.tag, *shape.watched_of(self.values)))
+        """As `Shape.key`."""
+        return self.shape.key(prefix, self.values)
 
     def watched(self) -> Members:
         """Copies, which don't keep the text alive."""

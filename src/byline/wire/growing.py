@@ -34,6 +34,7 @@ class KnownText:
         "_digest",
         "_end",
         "_end_bytes",
+        "_shape",
         "_spans",
         "_start",
         "_start_bytes",
@@ -46,7 +47,7 @@ class KnownText:
         self._start_bytes, self._end_bytes = cut, len(text) - end_at
         self._start, self._end = digest(text[:cut]), digest(text[end_at:])
         self._whole_bytes = len(text)
-        self._watched = CompactText(found.shape, found.watched(), [])
+        self._shape, self._watched = found.shape, found.watched()
         self._spans = {name: found.span(name, len(text)) for name in found.shape.watched}
 
     def covers(self, text: memoryview) -> bool:
@@ -65,11 +66,11 @@ class KnownText:
             return False
 
     def key(self, prefix: bytes) -> bytes:
-        """As `CompactText.key`."""
-        return self._watched.key(prefix)
+        """As `Shape.key`."""
+        return self._shape.key(prefix, self._watched)
 
     def watched(self) -> Members:
-        return self._watched.watched()
+        return self._watched
 
     def span(self, name: str, length: int) -> tuple[int, int]:
         """Where a member stands in a text of that length which is covered."""

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from byline.gateway.http1 import answer_heads, head_template
 from byline.gateway.http1.answer_heads import MAX_TEMPLATES, STRANGE_ANSWERS, AnswerHeads
-from byline.gateway.http1.head_template import MAX_WIDTHS, HeadTemplate
+from byline.gateway.http1.head_template import JUDGED_MISFITS, MAX_WIDTHS, HeadTemplate
 from byline.gateway.http1.response_head import AnswerFramingError, ResponseHead, read_response_head
 
 LINES = st.sampled_from([
@@ -172,3 +172,40 @@ def test_widths_are_kept_for_a_bounded_number_of_lengths() -> None:
         assert head.travelling == b"X-A: " + b"7" * digits
     (template,) = heads._templates  # pyright: ignore[reportPrivateUsage]
     assert len(template._widths) == MAX_WIDTHS  # pyright: ignore[reportPrivateUsage]
+
+
+def with_widths(heads: AnswerHeads) -> int:
+    (template,) = heads._templates  # pyright: ignore[reportPrivateUsage]
+    return len(template._widths)  # pyright: ignore[reportPrivateUsage]
+
+
+def of_widths(left: int, number: int) -> bytes:
+    """All of one length, however it is shared out."""
+    return b"HTTP/1.1 200 OK\r\nX-A: %b\r\nX-B: %b\r\nContent-Length: 5" % (
+        b"%d" % number * left,
+        b"%d" % number * (9 - left),
+    )
+
+
+def test_where_widths_seldom_fit_they_are_given_up() -> None:
+    heads = AnswerHeads()
+    for turn in range(3 * JUDGED_MISFITS):
+        left = 1 + turn % 8
+        assert heads.read(of_widths(left, turn % 10)).travelling.startswith(
+            b"X-A: " + b"%d" % (turn % 10) * left + b"\r\n"
+        )
+    assert with_widths(heads) == 0
+
+
+def test_where_widths_mostly_fit_they_are_learnt_anew_from_time_to_time() -> None:
+    heads = AnswerHeads()
+    for turn in range(4 * JUDGED_MISFITS):
+        heads.read(of_widths(4 if turn % 4 else 5, turn % 10))
+    assert with_widths(heads) == 1
+
+
+def test_an_id_behind_blanks_is_cut_as_if_they_were_not_there() -> None:
+    heads = AnswerHeads()
+    for value in (b"a" * 300, b"b" * 300, b"c" * 300, b" " * 100 + b"z" * 200):
+        block = b"HTTP/1.1 200 OK\r\nrequest-id: %b\r\nContent-Length: 5" % value
+        assert heads.read(block).request_id == read_response_head(block).request_id

@@ -1,8 +1,8 @@
 """Heads like an earlier one whose changing values are as long as that one's: taken apart by position.
 
-A template finds the values by their surroundings, which passes over all of the head, byte by byte. Dates,
-ids and shares are as long as the last time, mostly, and then cutting at the same places and comparing the
-pieces between them tells the same for a fifth of the cost.
+A template finds the values by their surroundings, which passes over all of the head, byte by byte. Where dates,
+ids and shares are as long as the last time, cutting at the same places and comparing the pieces between them
+tells the same for a third of the cost.
 """
 
 from __future__ import annotations

@@ -149,7 +149,7 @@ def read_response_head(block: bytes) -> ResponseHead:
 
 def read_id(value: bytes) -> str | None:
     """As it goes on a row; None for an empty one."""
-    return value[:MAX_ID_BYTES].decode("latin-1").strip() or None
+    return value.strip(b" \t")[:MAX_ID_BYTES].decode("latin-1").strip() or None
 
 
 def _id_at(index: int, lines: list[bytes], layout: HeadLayout) -> str | None:
