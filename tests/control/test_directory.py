@@ -121,6 +121,30 @@ def test_a_note_of_last_use_is_written_later_and_reloads_nothing(database, direc
     assert not directory.refresh_if_changed()
 
 
+def last_use(database, key_id):
+    return next(info.last_used_at for info in list_keys(database) if info.key_id == key_id)
+
+
+def test_what_was_concluded_holds_until_something_changes_or_all_is_stale_and_only_then_is_a_use_noted(
+    database, directory, clock
+):
+    key_id = create_key(database, "alice").info.key_id
+    directory.refresh_if_changed()
+    concluded_in = directory.generation
+    assert directory.use(key_id, concluded_in, 1000.0)
+    assert directory.flush_uses() == 1
+    assert last_use(database, key_id) == 1000.0
+    create_key(database, "bob")
+    directory.refresh_if_changed()
+    assert not directory.use(key_id, concluded_in, 1001.0)
+    clock.at += MAX_STALE_S
+    assert directory.use(key_id, directory.generation, 1002.0)
+    clock.at += 1
+    assert not directory.use(key_id, directory.generation, 1003.0)
+    assert directory.flush_uses() == 1
+    assert last_use(database, key_id) == 1002.0
+
+
 def test_notes_that_could_not_be_written_are_kept_and_later_ones_win(database, directory, path):
     key_id = create_key(database, "alice").info.key_id
     directory.refresh_if_changed()

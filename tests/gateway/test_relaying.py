@@ -43,6 +43,13 @@ def test_a_request_arrives_with_our_credential_and_identity_and_every_other_byte
     assert body == b'{"id":"msg_1","type":"message","usage":{"input_tokens":3,"output_tokens":2}}'
 
 
+def test_a_status_is_told_as_the_provider_put_it(rig: Rig) -> None:
+    rig.upstream.scripts.insert(0, answer(head=OK.replace(b"200 OK", b"200 Fine")))
+    with rig.connect() as client:
+        client.sendall(request(body=BODY, key=rig.key))
+        assert receive_answer(client)[0].startswith(b"HTTP/1.1 200 Fine\r\n")
+
+
 def test_the_row_says_who_used_what(rig: Rig) -> None:
     with rig.connect() as client:
         client.sendall(request(body=BODY, key=rig.key))

@@ -26,7 +26,10 @@ BODY = (
 class Connection:
     """Given back to the pool before the answer's turn: whatever is done to it would hit somebody else."""
 
-    read_began_at, busy_s = 100.0, 0.0
+    read_began_at = 100.0
+
+    def __init__(self, busy_s: float) -> None:
+        self.busy_s = busy_s
 
     def send(self, *_: object) -> None: ...
 
@@ -49,7 +52,7 @@ class Client:
 class Scene:
     """One attempt whose answer has come, in a loop that goes on when the test says so."""
 
-    def __init__(self, body: bytes = BODY) -> None:
+    def __init__(self, body: bytes = BODY, busy_s: float = 0.0) -> None:
         self.rows: list[AttemptColumns] = []
         self.client = Client()
         self._ready: list[Callable[[], object]] = []
@@ -63,11 +66,14 @@ class Scene:
         journal = cast("Any", SimpleNamespace(append_end=lambda row, _: self.rows.append(row)))
         drains = Drains(DrainLimits(), clock)
         around = Surroundings(
-            journal, drains, Tally(), Turn(lambda run: self._ready.append(run), self.exchange.clock)
+            journal,
+            drains,
+            Tally(),
+            Turn(lambda run: self._ready.append(run), Clock(lambda: 1.8e9 + 3, lambda: 103.5)),
         )
         self.attempt = Attempt(self.exchange, self.exchange.columns, known, around, cast("Any", None))
         self.exchange.in_flight = self.attempt
-        self.attempt.send_on(cast("Any", Connection()))
+        self.attempt.send_on(cast("Any", Connection(busy_s)))
         self.attempt.on_whole_answer(HEAD, body)
 
     def go_on(self) -> AttemptColumns:
@@ -110,5 +116,15 @@ def test_an_answer_that_can_not_be_read_is_relayed_and_its_row_lacks_the_usage()
 
 
 def test_the_time_from_its_read_to_its_row_is_overhead_beside_that_of_the_request() -> None:
-    """1.5 s from the request's body to its sending, half a second from the answer's read to its row."""
-    assert Scene().go_on().overhead_us == 2_000_000
+    """1.5 s from the request's body to its sending, 3.5 s from the answer's read to the end of its turn's metering."""
+    row = Scene().go_on()
+    assert row.overhead_us == 5_000_000
+    assert row.duration_ms == 4_500.0
+    assert row.ended_at is not None
+    assert row.ended_at.timestamp() == 1.8e9 + 3
+
+
+def test_the_first_byte_is_counted_from_the_request_and_reads_before_the_last_are_overhead() -> None:
+    scene = Scene(busy_s=0.25)
+    row = scene.go_on()
+    assert (row.ttft_ms, row.overhead_us) == (1_000.0, 5_250_000)

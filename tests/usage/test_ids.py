@@ -7,6 +7,7 @@ import uuid
 
 import pytest
 
+from byline.usage import ids
 from byline.usage.ids import new_uuid7, new_uuid7_and_digits
 
 
@@ -29,6 +30,12 @@ def test_ids_of_one_millisecond_differ_and_those_of_the_next_come_behind() -> No
     assert len(first | then) == 20_000
     assert max(first) < min(then)
     assert new_uuid7(1.8e9)[:13] == min(first)[:13]
+
+
+def test_one_millisecond_is_remembered_and_no_more() -> None:
+    for number in range(100):
+        new_uuid7(1.8e9 + number / 1000)
+    assert len(ids._times) == 1  # pyright: ignore[reportPrivateUsage]
 
 
 def test_all_of_the_random_bits_are_used() -> None:
