@@ -117,7 +117,7 @@ class WorkerBudgets:
         self._seeded = {budget.identity for budget in budgets}
         self.gate.book = book
         if budgets:
-            log.info("holding %d budgets", len(budgets))
+            log.info("holding %d budget%s", len(budgets), "" if len(budgets) == 1 else "s")
 
     def _read_seeds(self, book: BudgetBook) -> Seeds:
         now = time.time()
