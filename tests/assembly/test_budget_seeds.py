@@ -125,6 +125,7 @@ def test_a_journal_row_without_a_cost_is_priced(settings: Settings) -> None:
             {"outcome": "rejected"},
             {"api": "count_tokens"},
             {"credential": "client"},
+            {"source": "client"},
             {"user": None},
         )
     ],
@@ -160,6 +161,56 @@ def test_a_minute_is_seeded_second_by_second_with_requests_and_tokens(settings: 
         "tokens_per_minute:all:": {second - 30: 1000, second - 5: 2000},
     }
     assert found.sums == []
+
+
+UNSENT: list[dict[str, Any]] = [
+    {"outcome": "rejected", "http_status": 503, "error_type": "no_credential"},
+    {"outcome": "client_disconnect"},
+    {"outcome": "client_disconnect", "overhead_us": 0},
+    {"outcome": "interrupted", "error_type": "gateway_stopped", "overhead_us": 0},
+    *(
+        {"outcome": "upstream_error", "http_status": 502, "error_type": error_type, **more}
+        for error_type in ("connect_error", "connect_timeout", "dns_error", "tls_error", "proxy_error")
+        for more in ({}, {"overhead_us": 0})
+    ),
+    {"outcome": "upstream_error", "error_type": "stale_connection", "overhead_us": 90},
+]
+SENT: list[dict[str, Any]] = [
+    {},
+    {"overhead_us": 90},
+    {"outcome": "client_disconnect", "overhead_us": 90},
+    {"outcome": "interrupted"},
+    {"outcome": "upstream_disconnect", "error_type": "upstream_closed", "overhead_us": 90},
+    {"outcome": "upstream_error", "error_type": "http_500", "overhead_us": 90},
+    {
+        "outcome": "upstream_error",
+        "error_type": "connect_error",
+        "overhead_us": 90,
+    },  # the provider's own word
+    {"outcome": "upstream_error", "error_type": "stale_connection", "attempt": 2, "overhead_us": 90},
+    {"outcome": "client_disconnect", "error_type": "stale_connection", "overhead_us": 90},
+]
+
+
+@pytest.mark.parametrize("where", ["ledger", "journal"])
+@pytest.mark.parametrize(
+    ("fields", "counted"), [*((each, 0) for each in UNSENT), *((each, 1) for each in SENT)]
+)
+def test_only_what_was_sent_counts_as_a_request(
+    settings: Settings, where: str, fields: dict[str, Any], counted: int
+) -> None:
+    of_the_same_second = [row(), row(**fields)]
+    rate = Budget(scope="all", kind="requests_per_minute", amount=1)
+    if where == "ledger":
+        found = seeds(settings, rate, ledger=of_the_same_second)
+    else:
+        found = seeds(settings, rate, journal=tuple(of_the_same_second))
+    assert found.seconds == {"requests_per_minute:all:": {int(NOW.timestamp()): 1 + counted}}
+
+
+def test_what_was_not_sent_begins_no_counter(settings: Settings) -> None:
+    rate = Budget(scope="all", kind="requests_per_minute", amount=1)
+    assert seeds(settings, rate, ledger=[row(**UNSENT[4])]).seconds == {}
 
 
 def test_every_scope_finds_its_own(settings: Settings) -> None:

@@ -14,6 +14,7 @@ from tests.gateway.conftest import Rig, receive_answer, receive_until, request
 from tests.gateway.upstream_script import OK, ScriptedUpstream, answer, hang_up
 from tests.redis_server import start_redis
 
+from byline.assembly.budget_seeds import read_seeds
 from byline.gateway.budgets import BudgetGate
 
 MakeRig = Callable[..., Rig]
@@ -128,6 +129,35 @@ def test_requests_one_behind_the_other_never_are_two_at_once(make_rig: MakeRig) 
         got = receive_until(client, b"never")
     assert got.count(b"HTTP/1.1 200 OK") == 3
     assert [row["outcome"] for row in rig.rows()] == ["ok"] * 3
+
+
+def test_a_restart_counts_the_requests_that_were_counted_before_it(
+    make_rig: MakeRig, upstream: ScriptedUpstream
+) -> None:
+    with socket.socket() as unlistened:  # kept, so that nobody else gets the port meanwhile
+        unlistened.bind(("127.0.0.1", 0))
+        nowhere = f"http://127.0.0.1:{unlistened.getsockname()[1]}"
+        rig = make_rig(**budget(requests_per_minute=9), BYLINE_PROVIDERS__OPENAI__BASE_URL=nowhere)
+        upstream.scripts = [answer(), hang_up, answer(), hang_up]
+        with rig.connect() as client:
+            for _ in range(3):  # sent; after a stale connection; after another, and lost
+                client.sendall(request(body=BODY, key=rig.key))
+                receive_answer(client)
+        assert (
+            ask(rig, CHAT, "/v1/chat/completions", header="authorization", key=f"Bearer {rig.key}")[0] == 502
+        )
+        rows = rig.rows()
+    assert rig.budgets is not None
+    assert rig.budgets.local is not None
+    now = time.time()
+    (live,) = rig.budgets.local.states(now)
+    journal = rig.data_dir / "journal"
+    seeds = read_seeds(rig.budgets.gate.book, None, journal, now, lambda _: None)
+    # One for each exchange that was sent, however often; the one that found nobody counts nowhere.
+    assert sum(seeds.seconds[live.counter].values()) == live.used == 3
+    kinds = [None, "stale_connection", None, "stale_connection", "upstream_closed", "connect_error"]
+    assert [row.get("error_type") for row in rows] == kinds
+    assert [row["overhead_us"] > 0 for row in rows] == [True] * 5 + [False]
 
 
 def test_a_model_that_is_not_allowed_is_forbidden(make_rig: MakeRig, upstream: ScriptedUpstream) -> None:

@@ -23,6 +23,10 @@ from byline.usage.record import UsageRecord
 
 _LIMITS: Final = SqlLimits(timeout_s=20.0, max_rows=1_000_000)
 _COUNTED_APIS: Final = frozenset({"messages", "chat.completions", "responses"})
+_UNSENT_OUTCOMES: Final = ("rejected", "client_disconnect")
+"""Of rows that don't say how long we worked on them: refused, or left by their client before their turn."""
+_UNSENT_ERRORS: Final = ("connect_error", "connect_timeout", "dns_error", "tls_error", "proxy_error")
+_STALE: Final = "stale_connection"
 
 
 class Seed(NamedTuple):
@@ -46,6 +50,7 @@ class _Use(NamedTuple):
     at: float
     micros: int
     tokens: int
+    requests: int
 
 
 def read_seeds(
@@ -74,7 +79,7 @@ def _undrained(journal: Path) -> Iterator[UsageRecord]:
 
 
 def _use(record: UsageRecord, price: Callable[[UsageRecord], int | None]) -> _Use | None:
-    if record.api not in _COUNTED_APIS or record.outcome == "rejected":
+    if record.api not in _COUNTED_APIS or record.outcome == "rejected" or record.source != "gateway":
         return None
     own = record.credential == "client"
     cost = None if own else micros(record.cost_usd) if record.cost_usd is not None else price(record)
@@ -84,7 +89,31 @@ def _use(record: UsageRecord, price: Callable[[UsageRecord], int | None]) -> _Us
         record.started_at.timestamp(),
         cost or 0,
         (record.input_tokens or 0) + (record.output_tokens or 0),
+        int(_counts_as_request(record)),
     )
+
+
+def _counts_as_request(record: UsageRecord) -> bool:
+    """As a gate settles it: an exchange that was sent counts once, however many attempts it took.
+
+    The time we worked on a request runs until it is sent: 0 on the row of an attempt that had no
+    connection. A stale connection's attempt was sent in vain, and the next one counts in its place.
+    """
+    if record.error_type == _STALE and record.outcome == "upstream_error" and record.attempt == 1:
+        return False
+    if record.overhead_us is not None:
+        return record.overhead_us > 0
+    return record.outcome not in _UNSENT_OUTCOMES and record.error_type not in _UNSENT_ERRORS
+
+
+_COUNTS_AS_REQUEST: Final = f"""
+    NOT (coalesce(error_type, '') = '{_STALE}' AND outcome = 'upstream_error' AND attempt = 1)
+    AND coalesce(
+        overhead_us > 0,
+        outcome NOT IN {_UNSENT_OUTCOMES} AND coalesce(error_type, '') NOT IN {_UNSENT_ERRORS}
+    )
+"""
+"""`_counts_as_request`, of the ledger's rows."""
 
 
 def _from_ledger(book: BudgetBook, ledger: LedgerReader, known: Sequence[str], now: float) -> Iterator[_Use]:
@@ -98,19 +127,19 @@ def _from_ledger(book: BudgetBook, ledger: LedgerReader, known: Sequence[str], n
         text = f"""
             SELECT {selected}, CAST(floor(epoch(started_at) / {width_s}) * {width_s} AS BIGINT) AS began,
                 sum(CASE WHEN credential = 'client' THEN 0 ELSE coalesce(cost_usd, 0) END),
-                sum(coalesce(input_tokens, 0) + coalesce(output_tokens, 0)), count(*)
+                sum(coalesce(input_tokens, 0) + coalesce(output_tokens, 0)),
+                count(*) FILTER (WHERE {_COUNTS_AS_REQUEST})
             FROM api_usage
             WHERE started_at >= TIMESTAMPTZ '{_iso(start)}' AND started_at < TIMESTAMPTZ '{_iso(until)}'
-                AND outcome <> 'rejected' AND api IN ('messages', 'chat.completions', 'responses')
+                AND outcome <> 'rejected' AND source = 'gateway'
+                AND api IN ('messages', 'chat.completions', 'responses')
                 {_but(known)}
             GROUP BY {grouped}
         """  # noqa: S608 - names and times of our own, and ids checked below
-        for user, job, team, key, model, at, cost, tokens, count in ledger.sql(text, _LIMITS).rows:
+        for user, job, team, key, model, at, cost, tokens, requests in ledger.sql(text, _LIMITS).rows:
             caller = Caller(user, job, team, key, model)
-            first = _Use(caller, max(float(at), start), micros(Decimal(cost)), int(tokens))
-            yield first
-            # Further requests of the group, for those that count requests.
-            yield from [first._replace(micros=0, tokens=0)] * (count - 1 if width_s == 1 else 0)
+            began = max(float(at), start)
+            yield _Use(caller, began, micros(Decimal(cost)), int(tokens), int(requests))
 
 
 _COLUMN_OF: Final = {
@@ -134,9 +163,9 @@ def _summed(book: BudgetBook, uses: Iterable[_Use], now: float) -> Seeds:
         for applied in book.verdicts(use.caller).applied:
             if applied.period is None:
                 continue
-            amount = {"usd": use.micros, "tokens": use.tokens}.get(applied.metric, 1)
+            amount = {"usd": use.micros, "tokens": use.tokens}.get(applied.metric, use.requests)
             if applied.period == "minute":
-                if use.at > now - MINUTE_S:
+                if amount and use.at > now - MINUTE_S:
                     seconds[applied.counter][int(use.at)] += amount
                 continue
             window = window_at(applied.period, now)
