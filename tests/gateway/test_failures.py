@@ -17,6 +17,7 @@ from byline.apis.meter import AnswerMeter
 from byline.gateway.recognition import Recognizer
 
 STREAM = OK.replace(b"application/json", b"text/event-stream") + b"Transfer-Encoding: chunked\r\n\r\n"
+LOG = "byline.gateway.dial_warnings"
 STREAMING_BODY = b'{"model":"m","stream":true}'
 
 
@@ -99,14 +100,23 @@ def test_a_fresh_connection_that_ends_without_an_answer_is_a_502_and_never_sent_
     )
 
 
-def test_an_unreachable_provider_is_a_502_with_a_row(make_rig: Callable[..., Rig]) -> None:
+def test_an_unreachable_provider_is_a_502_with_a_row_and_a_line_in_the_log(
+    make_rig: Callable[..., Rig], caplog: pytest.LogCaptureFixture
+) -> None:
     with socket.socket() as unlistened:  # kept, so that nobody else gets the port meanwhile
         unlistened.bind(("127.0.0.1", 0))
         port = unlistened.getsockname()[1]
         rig = make_rig(BYLINE_PROVIDERS__ANTHROPIC__BASE_URL=f"http://127.0.0.1:{port}")
-        with ask(rig) as client:
-            assert receive_answer(client)[0].startswith(b"HTTP/1.1 502 ")
-        assert rig.rows()[0]["error_type"] == "connect_error"
+        message = f"no connection to 127.0.0.1:{port}: Connection refused"
+        for _ in range(3):
+            with ask(rig) as client:
+                head, body = receive_answer(client)
+            assert head.startswith(b"HTTP/1.1 502 ")
+            assert json.loads(body)["error"]["message"] == message
+        assert [row["error_type"] for row in rig.rows()] == ["connect_error"] * 3
+    assert [record.getMessage() for record in caplog.records if record.name == LOG] == [
+        f"anthropic can't be reached: {message}"
+    ]
 
 
 def test_a_provider_that_never_answers_is_a_504(make_rig: Callable[..., Rig]) -> None:

@@ -11,10 +11,11 @@ from byline.gateway.admission import not_recorded
 from byline.gateway.attempt import Attempt
 from byline.gateway.attempt_columns import reopen_columns
 from byline.gateway.attempt_row import Surroundings
+from byline.gateway.dial_warnings import DialWarnings
 from byline.gateway.error_reply import send_refusal
 from byline.gateway.exchange import Exchange
-from byline.gateway.upstream.dial import DialError
-from byline.gateway.upstream.pool import UpstreamPool
+from byline.gateway.provider import Provider
+from byline.gateway.upstream.dial import DialError, named
 from byline.usage.record import AttemptColumns
 
 FLUSHED_BODY_BYTES = 64 * 1024
@@ -43,6 +44,7 @@ class Forwarder:
         self._journal = journal
         self._around = around
         self._dials: set[asyncio.Task[None]] = set()
+        self._warnings = DialWarnings()
 
     def forward(self, exchange: Exchange) -> None:
         columns, known = exchange.columns, exchange.known_columns
@@ -60,26 +62,29 @@ class Forwarder:
 
     def dial(self, exchange: Exchange, attempt: Attempt) -> None:
         """Sends on a new connection, as soon as there is one."""
-        pool = exchange.required_route.provider.pool
-        task = asyncio.get_running_loop().create_task(self._dial(exchange, pool, attempt))
+        provider = exchange.required_route.provider
+        task = asyncio.get_running_loop().create_task(self._dial(exchange, provider, attempt))
         self._dials.add(task)
         task.add_done_callback(self._dials.discard)
 
-    async def _dial(self, exchange: Exchange, pool: UpstreamPool, attempt: Attempt) -> None:
-        began_at = exchange.clock.monotonic()
+    async def _dial(self, exchange: Exchange, provider: Provider, attempt: Attempt) -> None:
+        origin, now = provider.pool.origin, exchange.clock.monotonic
+        began_at = now()
         try:
-            connection = await pool.connect()
-            exchange.body_at += exchange.clock.monotonic() - began_at  # waiting is not our overhead
+            connection = await provider.pool.connect()
+            exchange.body_at += now() - began_at  # waiting is not our overhead
         except DialError as error:
+            self._warnings.failed(provider.name, origin, str(error), now())
             attempt.fail_before_sending(
                 error.error_type, str(error), timed_out=error.error_type == "connect_timeout"
             )
             return
         except Exception:  # a client must not wait for ever on what nobody foresaw
             log.exception("a connection could not be opened")
-            message = f"no connection to {pool.origin.host}"
+            message = f"no connection to {named(origin)}"
             attempt.fail_before_sending("connect_error", message, timed_out=False)
             return
+        self._warnings.succeeded(provider.name, origin)
         if attempt.is_over:
             connection.close()
         else:

@@ -13,6 +13,7 @@ import trustme
 from tests.gateway.conftest import Rig, receive_answer, request
 from tests.gateway.upstream_script import ScriptedUpstream
 
+from byline.gateway.upstream.dial import named
 from byline.gateway.upstream.origin import choose_proxy, parse_base_url
 
 BODY = b'{"model":"m"}'
@@ -162,6 +163,29 @@ def test_a_proxy_that_refuses_is_named(make_rig: Callable[..., Rig]) -> None:
     assert b"407" in body
     assert rig.rows()[0]["error_type"] == "proxy_error"
     proxy.close()
+
+
+def test_a_proxy_that_is_not_there_is_named_without_its_password(
+    make_rig: Callable[..., Rig], caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.socket() as unlistened:  # kept, so that nobody else gets the port meanwhile
+        unlistened.bind(("127.0.0.1", 0))
+        port = unlistened.getsockname()[1]
+        rig = make_rig(
+            BYLINE_PROVIDERS__ANTHROPIC__BASE_URL="https://api.example",
+            BYLINE_PROVIDERS__ANTHROPIC__PROXY=f"http://me:secret@127.0.0.1:{port}",
+        )
+        with rig.connect() as client:
+            client.sendall(request(body=BODY, key=rig.key))
+            _, body = receive_answer(client)
+    way = f"api.example:443 through the proxy 127.0.0.1:{port}"
+    assert f"no connection to {way}: Connection refused".encode() in body
+    assert way in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_an_address_of_version_six_is_named_in_brackets() -> None:
+    assert named(parse_base_url("http://[::1]:8080")) == "[::1]:8080"
 
 
 @pytest.mark.parametrize(

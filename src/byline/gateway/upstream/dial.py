@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -34,16 +35,34 @@ async def dial(
     try:
         async with asyncio.timeout(timeout_s):
             return await _dial(make_protocol, origin, tls, proxy)
-    except TimeoutError:
-        raise DialError("connect_timeout", f"no connection to {origin.host} within {timeout_s:g} s") from None
+    except TimeoutError as error:
+        # The kernel gives up by itself where our own time is longer than its.
+        within = "in time" if error.errno else f"within {timeout_s:g} s"
+        raise DialError("connect_timeout", f"no connection to {_way(origin, proxy)} {within}") from None
     except ssl.SSLError as error:
         reason = getattr(error, "verify_message", "") or error.reason or "handshake failed"
         raise DialError("tls_error", f"TLS with {origin.host}: {reason}") from None
     except socket.gaierror:
         raise DialError("dns_error", f"the name {(proxy or origin).host} could not be resolved") from None
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise DialError("connect_error", f"no connection to {origin.host}: {reason}") from None
+        message = f"no connection to {_way(origin, proxy)}: {_reason(error)}"
+        raise DialError("connect_error", message) from None
+
+
+def named(server: Origin | Proxy) -> str:
+    """As people write it: `api.example:443`."""
+    return f"[{server.host}]:{server.port}" if ":" in server.host else f"{server.host}:{server.port}"
+
+
+def _way(origin: Origin, proxy: Proxy | None) -> str:
+    return f"{named(origin)} through the proxy {named(proxy)}" if proxy else named(origin)
+
+
+def _reason(error: OSError) -> str:
+    """The system's own words: the event loop's are Python, `Connect call failed ('127.0.0.1', 1)`."""
+    if error.errno:
+        return os.strerror(error.errno)
+    return "it was closed" if isinstance(error, ConnectionError) else type(error).__name__
 
 
 async def _dial(
