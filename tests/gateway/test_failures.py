@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import threading
 import time
@@ -17,6 +18,7 @@ from byline.apis.meter import AnswerMeter
 from byline.gateway.recognition import Recognizer
 
 STREAM = OK.replace(b"application/json", b"text/event-stream") + b"Transfer-Encoding: chunked\r\n\r\n"
+WAITS = "waiting for 1 request under way, up to 30 s"
 LOG = "byline.gateway.dial_warnings"
 STREAMING_BODY = b'{"model":"m","stream":true}'
 
@@ -319,7 +321,10 @@ def test_a_slow_reader_slows_the_provider_down_instead_of_filling_our_memory(rig
     assert rig.rows()[0]["outcome"] == "ok"
 
 
-def test_streams_in_flight_finish_when_the_worker_stops(rig: Rig) -> None:
+def test_streams_in_flight_finish_when_the_worker_stops_and_the_log_says_it_waits(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     go_on = threading.Event()
 
     def script(seen: Captured) -> None:
@@ -328,16 +333,28 @@ def test_streams_in_flight_finish_when_the_worker_stops(rig: Rig) -> None:
         seen.connection.sendall(chunk(DELTA) + chunk(STOP) + b"0\r\n\r\n")
 
     rig.upstream.scripts = [script]
-    with ask(rig) as client:
+    with ask(rig) as client, rig.connect() as idle:
+        idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: gateway\r\n\r\n")
+        receive_answer(idle)
         receive_until(client, START)
         stopper = threading.Thread(target=rig.stop)
         stopper.start()
-        wait_until(lambda: refuses(rig))
+        wait_until(lambda: WAITS in caplog.messages)
         go_on.set()
         assert receive_until(client, b"0\r\n\r\n").endswith(b"0\r\n\r\n")
         assert client.recv(1) == b""
         stopper.join()
     assert rig.rows()[0]["outcome"] == "ok"
+    assert caplog.messages.count(WAITS) == 1
+
+
+def test_nothing_is_waited_for_where_nothing_is_under_way(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with rig.connect() as client:
+        client.sendall(request(key=rig.key))
+        receive_answer(client)
+        rig.stop()
+    assert not [message for message in caplog.messages if message.startswith("waiting")]
 
 
 def test_streams_that_outlast_the_shutdown_deadline_are_marked(make_rig: Callable[..., Rig]) -> None:

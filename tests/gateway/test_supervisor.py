@@ -17,10 +17,11 @@ from pathlib import Path
 import pytest
 
 SERVE = """
-import json, os, sys
+import json, logging, os, sys
 from byline.gateway.child import ChildPlan, RestartPolicy
 from byline.gateway.supervisor import Supervisor
 
+logging.basicConfig(level="INFO", format="%(levelname)s %(message)s")
 given = json.loads(sys.argv[1])
 stages = [[ChildPlan(name, [sys.executable, "-c", script, name, given["log"]], given["stop_timeout_s"])
            for name, script in stage] for stage in given["stages"]]
@@ -227,6 +228,10 @@ class TestRestarting:
         assert served.notes().count(("w2", "started")) == 1
         assert is_alive(pids["ledger"])
         assert served.stop() == 0
+        again = served.all_pids().difference(pids.values()).pop()
+        said = served.errors.decode().splitlines()
+        how = "exit code 0" if number == signal.SIGTERM else signal.Signals(number).name
+        assert said[:2] == [f"WARNING w1 ended ({how})", f"INFO w1 was started again (pid {again})"]
 
     def test_a_child_that_keeps_dying_is_started_ever_more_rarely(self, serve: Serve) -> None:
         served = serve([("w1", WORKS), ("dying", DIES_AFTER_READY)], longest_pause_s=1000.0, stable_s=1000.0)
@@ -293,6 +298,11 @@ class TestStopping:
         until(lambda: ("stubborn", "ignored") in served.notes(), "the first signal")
         assert served.stop(signal.SIGINT) == 0
         assert served.notes()[-1] == ("ledger", "stopped")
+        said = served.errors.decode().splitlines()
+        assert said[:2] == [
+            "INFO stopping; a second signal ends at once what is still under way",
+            "WARNING stubborn ended (SIGKILL)",
+        ]
 
     def test_a_child_waiting_for_its_restart_does_not_hold_up_the_stop(self, serve: Serve) -> None:
         served = serve(

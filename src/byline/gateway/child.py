@@ -75,6 +75,7 @@ class Child:
         self.plan = plan
         self.is_ready = False
         self.was_ready = False
+        self._has_lived = False
         self._spawn, self._policy, self._now = spawn, policy, now
         self._process: subprocess.Popen[bytes] | None = None
         self._ready_fd: int | None = None
@@ -102,6 +103,9 @@ class Child:
     def start(self, selector: selectors.BaseSelector) -> None:
         self.is_ready = False
         self._process, self._ready_fd = self._spawn(self.plan.argv)
+        if self._has_lived:
+            _log.info("%s was started again (pid %d)", self.plan.name, self._process.pid)
+        self._has_lived = True
         selector.register(self._ready_fd, selectors.EVENT_READ, self)
 
     def hear(self, selector: selectors.BaseSelector) -> None:

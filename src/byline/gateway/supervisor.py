@@ -83,6 +83,7 @@ class Supervisor:
                     _log.error("%s could not start; stopping", child.plan.name)
                     return 1
             self._announce_once()
+        _log.info("stopping; a second signal ends at once what is still under way")
         return 0
 
     def _announce_once(self) -> None:

@@ -136,13 +136,30 @@ class Worker:
         deadline = self._clock() + self._options.shutdown_timeout_s
         for client in list(self._clients):
             client.stop()
-        while (self._clients or len(self.drains)) and self._clock() < deadline:  # noqa: ASYNC110 - two sets to watch
-            await asyncio.sleep(STOP_CHECK_INTERVAL_S)
+        await self._wait_until(deadline)
         if self._clients:
             log.warning("ending %d connections that did not finish in time", len(self._clients))
         for client in list(self._clients):
             client.stop_now()
         self.drains.close()
+
+    async def _wait_until(self, deadline: float) -> None:
+        is_said = False
+        while self._under_way and self._clock() < deadline:
+            await asyncio.sleep(STOP_CHECK_INTERVAL_S)
+            if self._under_way and not is_said:  # connections without a request have ended meanwhile
+                is_said = True
+                timeout_s = self._options.shutdown_timeout_s
+                log.info("waiting for %s under way, up to %g s", _requests(self._under_way), timeout_s)
+
+    @property
+    def _under_way(self) -> int:
+        """Once stopping: a connection is kept for its request alone."""
+        return len(self._clients) + len(self.drains)
+
+
+def _requests(count: int) -> str:
+    return "1 request" if count == 1 else f"{count} requests"
 
 
 async def _in_thread(run: Callable[[], object]) -> None:
