@@ -294,6 +294,74 @@ def test_paths_that_are_not_listed_are_refused_clearly(rig: Rig, path: str, stat
 
 
 @pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/v1/messages", "POST"),
+        ("DELETE", "/v1/messages", "POST"),
+        ("TRACE", "/v1/messages", "POST"),
+        ("GET", "/anthropic/v1/messages/count_tokens", "POST"),
+        ("GET", "/v1/chat/completions", "POST"),
+        ("PUT", "/openai/v1/responses", "POST"),
+        ("POST", "/v1/models", "GET"),
+        ("DELETE", "/v1/models/gpt-5.1", "GET"),
+    ],
+)
+def test_a_wrong_method_on_a_served_path_is_a_405_that_names_the_right_one(
+    rig: Rig, method: str, path: str, allowed: str
+) -> None:
+    with rig.connect() as client:
+        client.sendall(request(path, b"", key=rig.key, method=method))
+        head, body = receive_answer(client)
+    assert head.startswith(b"HTTP/1.1 405 Method Not Allowed\r\n")
+    assert f"\r\nallow: {allowed}\r\n".encode() in head
+    error = json.loads(body)["error"]
+    assert error["type"] == "invalid_request_error"
+    assert error["message"] == f"this path is served for {allowed}, not for {method}"
+    assert rig.upstream.seen == []
+    assert rig.rows()[0]["outcome"] == "rejected"
+
+
+def test_an_operator_may_let_further_methods_of_a_served_path_through(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(BYLINE_PROVIDERS__OPENAI__ALLOW_PATHS="/v1/chat/completions")
+    with rig.connect() as client:
+        client.sendall(request("/v1/chat/completions", b"", key=rig.key, method="GET"))
+        assert receive_answer(client)[0].startswith(b"HTTP/1.1 200 ")
+        client.sendall(request("/v1/chat/completions", b"", key=rig.key, method="TRACE"))
+        assert receive_answer(client)[0].startswith(b"HTTP/1.1 405 ")
+    assert len(rig.upstream.seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "blames_the_base_url"),
+    [
+        ("/v1/embeddings", False),
+        ("/openai/v1/embeddings", False),
+        ("/v1/responses/resp_1", False),
+        ("/chat/completions", True),
+        ("/openai/chat/completions", True),
+        ("/v1/v1/messages", True),
+    ],
+)
+def test_a_base_url_is_blamed_only_where_it_is_wrong(rig: Rig, path: str, blames_the_base_url: bool) -> None:
+    with rig.connect() as client:
+        client.sendall(request(path, key=rig.key))
+        head, body = receive_answer(client)
+    assert head.startswith(b"HTTP/1.1 404 ")
+    message = json.loads(body)["error"]["message"]
+    assert ("base URL" in message) == blames_the_base_url
+    assert "allow_paths" in message
+    assert rig.upstream.seen == []
+
+
+def test_our_own_paths_say_nothing_of_providers(rig: Rig) -> None:
+    with rig.connect() as client:
+        client.sendall(request("/byline/v1/usage", b"", key=rig.key, method="GET"))
+        head, body = receive_answer(client)
+    assert head.startswith(b"HTTP/1.1 404 ")
+    assert json.loads(body)["error"]["message"] == "nothing is served at this path with this method"
+
+
+@pytest.mark.parametrize(
     "path",
     [
         "/v1//messages",

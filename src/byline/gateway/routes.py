@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -15,14 +15,16 @@ from byline.gateway.refusals import Refused
 from byline.wire.compact import CompactReader
 from byline.wire.spelling import AnyCase
 
-_PATHS: dict[tuple[Family, str, str], ApiName] = {
-    ("anthropic", "POST", "/v1/messages"): "messages",
-    ("anthropic", "POST", "/v1/messages/count_tokens"): "count_tokens",
-    ("anthropic", "GET", "/v1/models"): "models",
-    ("openai", "POST", "/v1/chat/completions"): "chat.completions",
-    ("openai", "POST", "/v1/responses"): "responses",
-    ("openai", "GET", "/v1/models"): "models",
+_METHODS: Mapping[tuple[Family, str], Mapping[str, ApiName]] = {
+    ("anthropic", "/v1/messages"): {"POST": "messages"},
+    ("anthropic", "/v1/messages/count_tokens"): {"POST": "count_tokens"},
+    ("anthropic", "/v1/models"): {"GET": "models"},
+    ("openai", "/v1/chat/completions"): {"POST": "chat.completions"},
+    ("openai", "/v1/responses"): {"POST": "responses"},
+    ("openai", "/v1/models"): {"GET": "models"},
 }
+_MODEL_METHODS: Mapping[str, ApiName] = {"GET": "models"}
+_NO_METHODS: Mapping[str, ApiName] = {}
 _MODEL_PATH = re.compile(r"/v1/models/[A-Za-z0-9._:@-]{1,200}")
 _APIS: dict[ApiName, Api] = {
     "messages": messages,
@@ -69,7 +71,7 @@ class Routes:
         self._found: dict[tuple[bytes, str], Route] = {}
 
     def find(self, head: RequestHead) -> Route | None:
-        """None for a path that no provider serves under any rule."""
+        """None for a path that no provider serves under any rule. Raises Refused(405) for a wrong method."""
         key = (head.line.method, head.line.path)
         route = self._found.get(key)
         if route is None:
@@ -88,14 +90,13 @@ class Routes:
         if provider is None or _DEVIOUS.search(head.line.path):
             return None
         method = head.line.method.decode("ascii")
-        if method in _NEVER_SENT:
-            return None
-        name = _PATHS.get((provider.family, method, rest))
-        if name is None and method == "GET" and _MODEL_PATH.fullmatch(rest):
-            name = "models"
-        if name is None and is_allowed(rest, provider.allow_paths):
+        served = _served(provider.family, rest)
+        name = served.get(method)
+        if name is None and method not in _NEVER_SENT and is_allowed(rest, provider.allow_paths):
             name = "other"
         if name is None:
+            if served:
+                raise _wrong_method(method, served)
             return None
         path = (provider.pool.origin.base_path + rest).encode("ascii")
         api = _APIS[name]
@@ -108,6 +109,19 @@ class Routes:
             if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] == "/":
                 return provider, path.removeprefix(prefix)
         return self._by_family.get(_family_of_bare_path(head)), path
+
+
+def _served(family: Family, path: str) -> Mapping[str, ApiName]:
+    """By method."""
+    if _MODEL_PATH.fullmatch(path):
+        return _MODEL_METHODS
+    return _METHODS.get((family, path), _NO_METHODS)
+
+
+def _wrong_method(method: str, served: Mapping[str, ApiName]) -> Refused:
+    allowed = ", ".join(served)
+    message = f"this path is served for {allowed}, not for {method}"
+    return Refused(405, "invalid_request", message, [("allow", allowed)])
 
 
 def is_allowed(path: str, patterns: Sequence[str]) -> bool:
@@ -132,11 +146,20 @@ def explain_unserved(path: str) -> Refused:
                 "permission",
                 f"{reason}; the operator may list this path in allow_paths to pass it through",
             )
-    return Refused(
-        404,
-        "not_found",
-        "no API is served at this path: an OpenAI base URL ends in /v1, an Anthropic one doesn't; "
-        "an operator may let other paths through with allow_paths",
+    return Refused(404, "not_found", _why_not_found(path))
+
+
+def _why_not_found(path: str) -> str:
+    if path.startswith(_OUR_OWN):
+        return "nothing is served at this path with this method"
+    if "/v1/" not in path or "/v1/v1/" in path:  # what clients ask for whose base URL is wrong
+        return (
+            "no API is served at this path: an OpenAI base URL ends in /v1, an Anthropic one doesn't; "
+            "an operator may let other paths through with allow_paths"
+        )
+    return (
+        "this API is not served: an operator may list its path in the provider's allow_paths "
+        "to pass it through, without usage"
     )
 
 
