@@ -128,6 +128,28 @@ def test_totals_include_the_groups_that_are_not_shown(monkeypatch: pytest.Monkey
     assert "2 more groups" in result.stderr
 
 
+@pytest.mark.parametrize("limit", [1, 2])
+def test_the_total_is_that_of_all_groups_where_the_limit_leaves_some_out(limit: int) -> None:
+    result = run.invoke(app, ["usage", "--by", "user", "--since", "2h", "--limit", str(limit)])
+    total = result.stdout.splitlines()[-1].split()
+    assert total == ["total", "8", "1", "1,234,584", "89", "-", "-", "$12.35"]
+    assert f"more groups than these {limit}; the total is that of all" in result.stderr
+    assert "mallory" not in result.stdout
+
+
+def test_a_limit_that_leaves_nobody_out_is_not_spoken_of() -> None:
+    result = run.invoke(app, ["usage", "--by", "user", "--since", "2h", "--limit", "3"])
+    assert "mallory" in result.stdout
+    assert "more groups" not in result.stderr
+
+
+def test_as_many_groups_are_shown_as_the_limit_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("byline.cli.usage._SHOWN", 1)
+    result = run.invoke(app, ["usage", "--by", "user", "--since", "2h", "--limit", "2"])
+    assert "bob" in result.stdout
+    assert "more groups than these 2" in result.stderr
+
+
 def test_text_from_clients_is_no_markup_and_no_terminal_command() -> None:
     shown = answer("usage", "--by", "user", "--since", "2h")
     assert "[bold]mallory" in shown

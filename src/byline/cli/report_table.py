@@ -139,6 +139,7 @@ class Options(TypedDict, total=False):
     title: str | None
     zone: tzinfo
     totals: Collection[str]
+    sums: Mapping[str, Any] | None
     headings: Mapping[str, str] | None
     at_most: int | None
     compact: bool
@@ -150,11 +151,15 @@ def rendered(
     title: str | None = None,
     zone: tzinfo = UTC,
     totals: Collection[str] = (),
+    sums: Mapping[str, Any] | None = None,
     headings: Mapping[str, str] | None = None,
     at_most: int | None = None,
     compact: bool = False,
 ) -> RichTable:
-    """`totals` names the columns to sum below the rows, when there are several, also those not shown."""
+    """`totals` names the columns to sum below the rows, when there are several, also those not shown.
+
+    `sums` are their totals where more rows count than the table has.
+    """
     from rich.box import SIMPLE
     from rich.table import Table as RichTable
     from rich.text import Text
@@ -162,7 +167,7 @@ def rendered(
     shown = RichTable(
         box=SIMPLE, title=title, title_justify="left", title_style="bold", pad_edge=False, show_edge=False
     )
-    shown.show_footer = bool(totals) and len(table.rows) > 1
+    shown.show_footer = bool(totals) and (len(table.rows) > 1 or sums is not None)
     names = headings or {}
     columns: list[list[str]] = []
     for index, name in enumerate(table.columns):
@@ -171,7 +176,8 @@ def rendered(
         cells = _cells(name, values[:at_most], zone, compact=compact)
         columns.append(cells)
         heading = names.get(name, _heading(name)) + _zone_of(values, zone)
-        footer = _footer(index, name, values, totals, compact=compact)
+        total = sums[name] if sums and name in totals else _total(values) if name in totals else None
+        footer = _footer(index, name, total, totals, compact=compact)
         shown.add_column(
             heading,
             Text(footer, style="bold"),
@@ -202,9 +208,9 @@ def _column_width(heading: str, cells: Sequence[str], *, numeric: bool) -> int:
     return min(max(cell_len(heading), longest), _LEAST_TEXT)
 
 
-def _footer(index: int, name: str, values: Sequence[Any], totals: Collection[str], *, compact: bool) -> str:
+def _footer(index: int, name: str, total: Any, totals: Collection[str], *, compact: bool) -> str:
     if name in totals:
-        return _cells(name, [_total(values)], UTC, compact=compact)[0]
+        return _cells(name, [total], UTC, compact=compact)[0]
     return "" if index else "total"
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Annotated, Final
+from datetime import UTC, datetime, tzinfo
+from typing import Annotated, Any, Final
 
+import msgspec
 import typer
 
 from byline.cli.output import ConfigOption, Format, FormatOption, note, write
 from byline.cli.reading import WhereOption, parse_by, parse_where, progress, reading
-from byline.cli.report_table import show
+from byline.cli.report_table import Options, show
 from byline.cli.times import SinceOption, TzOption, UntilOption, parse_since, parse_until, parse_zone
 from byline.usage.ledger import LedgerReader, Table, UsageQuery
 
@@ -56,20 +57,43 @@ def usage(
         limit=limit,
     )
     with reading(config) as (ledger, _):
-        with progress("Adding up"):
-            table = ledger.usage(query)
         if format is not Format.table:
+            with progress("Adding up"):
+                table = ledger.usage(query)
             write(table, format)
             return
-        show(table, zone=zone, totals=_SUMMED, at_most=_SHOWN)
-        _say_what_is_missing(table, ledger, query)
+        with progress("Adding up"):
+            table, sums = _with_sums(ledger, query)
+        show(table, **_options(query, zone, sums))
+        _say_what_is_missing(table, ledger, query, cut=sums is not None)
 
 
-def _say_what_is_missing(table: Table, ledger: LedgerReader, query: UsageQuery) -> None:
+def _with_sums(ledger: LedgerReader, query: UsageQuery) -> tuple[Table, dict[str, Any] | None]:
+    """The groups to show, and what all of them come to where the limit leaves some out.
+
+    Not all groups are fetched for that: there may be millions of sessions.
+    """
+    if query.limit is None:
+        return ledger.usage(query), None
+    table = ledger.usage(msgspec.structs.replace(query, limit=query.limit + 1))
+    if len(table.rows) <= query.limit:
+        return table, None
+    over_all = ledger.usage(msgspec.structs.replace(query, by=(), limit=None))
+    return Table(table.columns, table.rows[: query.limit]), over_all.dicts()[0]
+
+
+def _options(query: UsageQuery, zone: tzinfo, sums: dict[str, Any] | None) -> Options:
+    return Options(zone=zone, totals=_SUMMED, sums=sums, at_most=query.limit or _SHOWN)
+
+
+def _say_what_is_missing(table: Table, ledger: LedgerReader, query: UsageQuery, *, cut: bool) -> None:
     if not table.rows or not any(row[-7] or row[-6] for row in table.rows):
         note("No requests in this time.")
-    if len(table.rows) > _SHOWN:
-        note(f"{len(table.rows) - _SHOWN:,} more groups: --limit shows fewer, --format json all.")
+    if cut:
+        note(f"There are more groups than these {len(table.rows):,}; the total is that of all.")
+    elif query.limit is None and len(table.rows) > _SHOWN:
+        more = f"{len(table.rows) - _SHOWN:,} more groups, which the total counts"
+        note(f"{more}: --limit shows as many as you say, --format json all.")
     unpriced = {**query.where, "cost_status": "unknown_model"}
     count = ledger.usage(UsageQuery(by=(), since=query.since, until=query.until, where=unpriced)).rows[0][0]
     if count:
