@@ -78,6 +78,14 @@ def test_events_are_chosen_by_column_and_time(config, arguments, ids):
     assert [row["event_id"] for row in rows(config, *arguments)] == ids
 
 
+def test_events_beyond_the_limit_are_spoken_of_on_stderr(config):
+    asked = ["events", "query", "--config", str(config), "--since", "2h", "--format", "json", "--limit"]
+    one, three = (run.invoke(app, [*asked, limit]) for limit in ("1", "3"))
+    assert [row["event_id"] for row in json.loads(one.stdout)] == ["e2"]
+    assert "Cut at the newest 1: --limit shows more" in one.stderr
+    assert (len(json.loads(three.stdout)), three.stderr) == (3, "")
+
+
 def test_a_table_of_no_events_says_so(config):
     result = run.invoke(app, ["events", "query", "--config", str(config), "--user", "nobody"])
     assert result.exit_code == 0

@@ -133,21 +133,21 @@ def test_the_total_is_that_of_all_groups_where_the_limit_leaves_some_out(limit: 
     result = run.invoke(app, ["usage", "--by", "user", "--since", "2h", "--limit", str(limit)])
     total = result.stdout.splitlines()[-1].split()
     assert total == ["total", "8", "1", "1,234,584", "89", "-", "-", "$12.35"]
-    assert f"more groups than these {limit}; the total is that of all" in result.stderr
+    assert f"Cut at {limit} by --limit; the total is that of all groups" in result.stderr
     assert "mallory" not in result.stdout
 
 
 def test_a_limit_that_leaves_nobody_out_is_not_spoken_of() -> None:
     result = run.invoke(app, ["usage", "--by", "user", "--since", "2h", "--limit", "3"])
     assert "mallory" in result.stdout
-    assert "more groups" not in result.stderr
+    assert "Cut at" not in result.stderr
 
 
 def test_as_many_groups_are_shown_as_the_limit_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("byline.cli.usage._SHOWN", 1)
     result = run.invoke(app, ["usage", "--by", "user", "--since", "2h", "--limit", "2"])
     assert "bob" in result.stdout
-    assert "more groups than these 2" in result.stderr
+    assert "Cut at 2 by --limit" in result.stderr
 
 
 def test_text_from_clients_is_no_markup_and_no_terminal_command() -> None:
@@ -182,6 +182,17 @@ def test_requests_as_json_nest_json_columns() -> None:
     assert found["cost_usd"] == "0.000001"
     assert found["started_at"] == (NOW - timedelta(minutes=10)).isoformat().replace("+00:00", "Z")
     assert found["output_tokens"] is None
+
+
+@pytest.mark.parametrize("how", ["table", "json", "csv"])
+def test_requests_beyond_the_limit_are_spoken_of_on_stderr(how: str) -> None:
+    said = [
+        run.invoke(app, ["requests", "--since", "2h", "--limit", limit, "--format", how])
+        for limit in ("8", "9")
+    ]
+    assert [len(re.findall(r"\br\d+\b", result.stdout)) for result in said] == [8, 9]
+    assert "Cut at the newest 8: --limit shows more" in said[0].stderr
+    assert said[1].stderr == ""
 
 
 def test_requests_are_found_by_what_a_provider_calls_a_user() -> None:

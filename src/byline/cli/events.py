@@ -14,7 +14,7 @@ import msgspec
 import typer
 
 from byline.cli.output import CommandError, ConfigOption, Format, FormatOption, note, plain, printable, write
-from byline.cli.reading import reading
+from byline.cli.reading import cut_to, reading
 from byline.cli.times import SinceOption, TzOption, UntilOption, parse_since, parse_until, parse_zone
 from byline.settings import load
 from byline.telemetry.event import Event, EventContext
@@ -65,16 +65,21 @@ def query(
     """Events, newest first; without the columns of personal values."""
     now, zone = datetime.now(UTC), parse_zone(tz)
     equal = {"event_name": name, "user": user, "job": job, "program": program}
-    text = _select(equal, parse_since(since, now, zone), parse_until(until, since, now, zone), limit)
+    text = _select(equal, parse_since(since, now, zone), parse_until(until, since, now, zone), limit + 1)
     with reading(config) as (ledger, settings):
-        table = ledger.sql(text, SqlLimits(timeout_s=float(settings.ledger.sql_timeout), max_rows=limit))
-    if format is Format.table:
-        if not table.rows:
-            note("No events in this time.")
-            return
+        limits = SqlLimits(timeout_s=float(settings.ledger.sql_timeout), max_rows=limit + 1)
+        found = ledger.sql(text, limits)
+    with cut_to(limit, found) as table:
+        _print(table, format)
+
+
+def _print(table: Table, format: Format) -> None:  # noqa: A002
+    if format is not Format.table:
+        write(_with_metadata(table), format)
+    elif table.rows:
         write(_shortened(table), format)
     else:
-        write(_with_metadata(table), format)
+        note("No events in this time.")
 
 
 def tail(

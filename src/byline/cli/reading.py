@@ -12,9 +12,9 @@ from typing import Annotated, Final
 
 import typer
 
-from byline.cli.output import CommandError
+from byline.cli.output import CommandError, note
 from byline.settings import Settings, load
-from byline.usage.ledger import DIMENSIONS, Dimension, LedgerReader, Progress, QueryError
+from byline.usage.ledger import DIMENSIONS, Dimension, LedgerReader, Progress, QueryError, Table
 
 _SILENT_S: Final = 1.0
 """What takes no longer shows no bar."""
@@ -52,6 +52,14 @@ def writing(target: Path) -> Generator[None]:
         yield
     except OSError as error:
         raise CommandError(f"can't write {error.filename or target}: {error.strerror or error}") from error
+
+
+@contextmanager
+def cut_to(limit: int, table: Table) -> Generator[Table]:
+    """The newest `limit` of rows that were asked for with one more, and afterwards a word on stderr if there are more."""
+    yield Table(table.columns, table.rows[:limit])
+    if len(table.rows) > limit:
+        note(f"Cut at the newest {limit:,}: --limit shows more, --until older ones.")
 
 
 def parse_by(text: str) -> tuple[Dimension, ...]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Annotated, Any, Final, get_args
 
 import msgspec
 import typer
 
 from byline.cli.output import ConfigOption, Format, FormatOption, note, write
-from byline.cli.reading import WhereOption, parse_where, progress, reading
+from byline.cli.reading import WhereOption, cut_to, parse_where, progress, reading
 from byline.cli.report_table import show
 from byline.cli.times import SinceOption, TzOption, UntilOption, parse_since, parse_until, parse_zone
 from byline.usage.columns import USAGE_COLUMNS
@@ -59,16 +59,21 @@ def requests(
         until=parse_until(until, since, now, zone),
         user=user, job=job, session=session, outcome=outcome, identifier=identifier,
         where=parse_where(where),
-        limit=limit,
+        limit=limit + 1,
     )  # fmt: skip
     with reading(config) as (ledger, _), progress("Looking for rows"):
-        table = ledger.requests(query)
-    if format is Format.table:
-        show(_shortened(table), zone=zone)
-        if not table.rows:
-            note("No requests in this time.")
-    else:
+        found = ledger.requests(query)
+    with cut_to(limit, found) as table:
+        _print(table, zone, format)
+
+
+def _print(table: Table, zone: tzinfo, format: Format) -> None:  # noqa: A002
+    if format is not Format.table:
         write(_with_json_values(table), format)
+        return
+    show(_shortened(table), zone=zone)
+    if not table.rows:
+        note("No requests in this time.")
 
 
 def _shortened(table: Table) -> Table:

@@ -90,7 +90,7 @@ def _say_what_is_missing(table: Table, ledger: LedgerReader, query: UsageQuery, 
     if not table.rows or not any(row[-7] or row[-6] for row in table.rows):
         note("No requests in this time.")
     if cut:
-        note(f"There are more groups than these {len(table.rows):,}; the total is that of all.")
+        note(f"Cut at {len(table.rows):,} by --limit; the total is that of all groups.")
     elif query.limit is None and len(table.rows) > _SHOWN:
         more = f"{len(table.rows) - _SHOWN:,} more groups, which the total counts"
         note(f"{more}: --limit shows as many as you say, --format json all.")
