@@ -289,6 +289,13 @@ def test_sql_names_columns_as_the_query_does() -> None:
     assert shown.splitlines()[0].split() == ["user", "http_status", "cost_usd"]
 
 
+def test_sql_shows_dollars_in_columns_of_cost_alone() -> None:
+    shown = answer(
+        "sql", "SELECT 2.5*3, -1234.50 AS change, max(cost_usd) AS top_usd, max(cost_usd) FROM api_usage"
+    )
+    assert shown.splitlines()[-1].split() == ["7.5", "-1,234.50", "$12.35", "$12.35"]
+
+
 def test_sql_reads_stdin() -> None:
     result = run.invoke(app, ["sql", "-", "--format", "csv"], input="SELECT 1 AS one")
     assert result.stdout == "one\n1\n"

@@ -142,6 +142,7 @@ class Options(TypedDict, total=False):
     sums: Mapping[str, Any] | None
     headings: Mapping[str, str] | None
     at_most: int | None
+    money: Collection[str] | None
     compact: bool
 
 
@@ -154,11 +155,13 @@ def rendered(
     sums: Mapping[str, Any] | None = None,
     headings: Mapping[str, str] | None = None,
     at_most: int | None = None,
+    money: Collection[str] | None = None,
     compact: bool = False,
 ) -> RichTable:
     """`totals` names the columns to sum below the rows, when there are several, also those not shown.
 
-    `sums` are their totals where more rows count than the table has.
+    `sums` are their totals where more rows count than the table has. `money` names the columns whose decimals are
+    dollars: all of them if absent.
     """
     from rich.box import SIMPLE
     from rich.table import Table as RichTable
@@ -173,6 +176,8 @@ def rendered(
     for index, name in enumerate(table.columns):
         values = [row[index] for row in table.rows]
         numeric = _is_numeric(values) or name in totals
+        if money is not None and name not in money:
+            values = _without_money(values)
         cells = _cells(name, values[:at_most], zone, compact=compact)
         columns.append(cells)
         heading = names.get(name, _heading(name)) + _zone_of(values, zone)
@@ -230,6 +235,11 @@ def _cells(name: str, values: Sequence[Any], zone: tzinfo, *, compact: bool) -> 
         dollars(value, places) if isinstance(value, Decimal) else cell(name, value, zone, compact=compact)
         for value in values
     ]
+
+
+def _without_money(values: Sequence[Any]) -> list[Any]:
+    """Decimals as text, exact: whoever asked for them chose their places."""
+    return [f"{value:,f}" if isinstance(value, Decimal) else value for value in values]
 
 
 def money_places(values: Sequence[Decimal]) -> int:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from byline.cli.output import ConfigOption, Format, FormatOption, write
 from byline.cli.reading import progress, reading
 from byline.usage.ledger import SqlLimits
+
+_COST: Final = re.compile(r"(?<![a-z])usd(?![a-z])", re.IGNORECASE)
+"""In the name of a column of dollars: `cost_usd`, `sum(cost_usd)`, `usd_before`."""
 
 
 def register(app: typer.Typer) -> None:
@@ -30,6 +34,7 @@ def sql(
     if format is Format.table:
         from byline.cli.report_table import show
 
-        show(table, headings={name: name for name in table.columns})
+        costs = [name for name in table.columns if _COST.search(name)]
+        show(table, headings={name: name for name in table.columns}, money=costs)
     else:
         write(table, format)
