@@ -9,6 +9,7 @@ import json
 import os
 import re
 import sqlite3
+import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -261,6 +262,12 @@ def test_top_shows_one_look_when_asked() -> None:
     assert "nightly-1" in shown
     assert "0.4" in shown  # 6 requests in 15 minutes
     assert {found["user"] for found in objects("top", "--since", "15m")} >= {"ann", "bob"}
+
+
+def test_top_ends_after_one_look_where_stdout_is_no_terminal() -> None:
+    command = [sys.executable, "-m", "byline.cli", "top"]
+    ended = subprocess.run(command, capture_output=True, check=False, text=True, timeout=30)
+    assert (ended.returncode, ended.stdout.count("nightly-1")) == (0, 1)
 
 
 def test_top_fits_eighty_columns_and_says_the_zone(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -31,7 +32,9 @@ def top(
     where: WhereOption = None,
     limit: Annotated[int, typer.Option(min=1, help="How many groups to show.")] = 20,
     interval: Annotated[float, typer.Option(min=0.5, help="Seconds between two looks.")] = 2.0,
-    once: Annotated[bool, typer.Option("--once", help="Print one look and end.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Print one look and end, as where stdout is no terminal.")
+    ] = False,
     tz: TzOption = "UTC",
     config: ConfigOption = None,
     format: FormatOption = Format.table,  # noqa: A002 - the option's name
@@ -48,7 +51,7 @@ def top(
 
     if format is not Format.table:
         write(look()[1], format)
-    elif once:
+    elif once or not sys.stdout.isatty():
         now, table = look()
         show(_shown(table), **_options(now, window, zone))
     else:
