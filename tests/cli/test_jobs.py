@@ -46,6 +46,7 @@ def test_an_unknown_owner_is_made_and_said_on_stderr(byline):
 
 
 def test_without_jobs_the_list_is_empty(byline):
+    byline("keys", "create", "--user", "ann")
     assert json.loads(byline("jobs", "list", "--format", "json").stdout) == []
 
 

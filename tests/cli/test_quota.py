@@ -132,6 +132,7 @@ def test_a_limit_that_is_near_is_said_in_words_in_the_zone_asked_for() -> None:
 
 
 def test_nothing_known_is_said_so_and_no_error() -> None:
+    workers_keep()
     result = run.invoke(app, ["quota", "--format", "table"])
     assert result.exit_code == 0
     assert "No provider has said anything of its limits yet" in result.stderr

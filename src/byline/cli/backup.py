@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from byline.cli.existing import with_anything
 from byline.cli.output import CommandError, ConfigOption, note
 from byline.cli.reading import progress, reading, writing
 
@@ -34,7 +35,7 @@ def backup(
             raise CommandError(f"{directory} is not empty: name a new directory")
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (
-        reading(config) as (ledger, settings),
+        reading(config, existing=with_anything) as (ledger, settings),
         progress("Copying the ledger") as advanced,
         _all_or_nothing(directory),
     ):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from byline.assembly.budget_rules import from_stored, require_store, to_stored, written_budgets
+from byline.assembly.data_dir import DataDir
 from byline.budgets.limits import KINDS, MODES, Budget, ScopeKind, checked, dollars, micros, usd
 from byline.cli.budget_options import (
     AllOption,
@@ -199,11 +200,17 @@ def _use(line: BudgetUse) -> tuple[Decimal | int | None, Decimal | int | None, f
 def _all(config: Path | None) -> list[tuple[Budget, str]]:
     settings = load(config, os.environ)
     found = {budget.identity: (budget, "settings") for budget in _written(settings)}
-    with control_database(config) as database:
-        for stored in list_budgets(database):
-            budget = from_stored(stored)
-            found[budget.identity] = (budget, "database")
+    for budget in _stored(config, settings):
+        found[budget.identity] = (budget, "database")
     return sorted(found.values(), key=lambda pair: pair[0].identity)
+
+
+def _stored(config: Path | None, settings: Settings) -> list[Budget]:
+    """None where no database is: looking at limits makes none."""
+    if not DataDir(settings.data_dir).control.exists():
+        return []
+    with control_database(config) as database:
+        return [from_stored(stored) for stored in list_budgets(database)]
 
 
 def _written(settings: Settings) -> list[Budget]:

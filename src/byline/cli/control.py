@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from byline.assembly.data_dir import open_data_dir
+from byline.assembly.data_dir import DataDir, open_data_dir
 from byline.cli.output import CommandError
 from byline.control.database import ControlDatabase, open_control
-from byline.settings import load
+from byline.settings import Settings, load
 
 
 @contextmanager
-def control_database(config: Path | None) -> Generator[ControlDatabase]:
-    """The database of that configuration; what it refuses becomes the command's error."""
-    with open_control(open_data_dir(load(config, os.environ)).control) as database:
+def control_database(
+    config: Path | None, *, directory: Callable[[Settings], DataDir] = open_data_dir
+) -> Generator[ControlDatabase]:
+    """The database of that configuration; what it refuses becomes the command's error.
+
+    `directory`: how to come by it. Commands that only list make none.
+    """
+    with open_control(directory(load(config, os.environ)).control) as database:
         try:
             yield database
         except (ValueError, LookupError) as error:

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
+from byline.cli.existing import with_rows
 from byline.cli.output import CommandError, ConfigOption, note
 from byline.cli.reading import progress
 from byline.settings import load
@@ -37,6 +38,7 @@ def forget(
     if not user:
         raise typer.BadParameter("name a user", param_hint="USER")
     settings = load(config, os.environ)
+    with_rows(settings)
     if not yes:
         # Nothing is held open while a person thinks: a server could not start meanwhile.
         _look_up(open_ledger(settings), user)

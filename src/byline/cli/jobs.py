@@ -7,6 +7,7 @@ from typing import Annotated, Final
 import typer
 
 from byline.cli.control import control_database
+from byline.cli.existing import with_keys
 from byline.cli.output import ConfigOption, Format, FormatOption, note, write
 from byline.control.actors import find_actor
 from byline.control.jobs import Job, list_jobs, set_job
@@ -43,7 +44,7 @@ def set_(
 @jobs.command("list")
 def list_(config: ConfigOption = None, format: FormatOption = Format.table) -> None:  # noqa: A002
     """All jobs and patterns with their owners."""
-    with control_database(config) as database:
+    with control_database(config, directory=with_keys) as database:
         found = list_jobs(database)
     _write(found, format)
     if not found:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from byline.cli.control import control_database, time_of
+from byline.cli.existing import with_keys
 from byline.cli.output import ConfigOption, Format, FormatOption, note, write, write_object
 from byline.cli.times import parse_span
 from byline.control.keys import KeyInfo, NewKey, create_key, list_keys, revoke_key, rotate_key
@@ -69,7 +70,7 @@ def create(
 @keys.command("list")
 def list_(config: ConfigOption = None, format: FormatOption = Format.table) -> None:  # noqa: A002
     """All keys, ended ones too, with their last use."""
-    with control_database(config) as database:
+    with control_database(config, directory=with_keys) as database:
         infos = list_keys(database)
     _write(infos, format)
     if not infos:

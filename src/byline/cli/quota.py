@@ -13,8 +13,9 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from byline.assembly.data_dir import open_data_dir
+from byline.assembly.data_dir import DataDir
 from byline.cli.control import time_of
+from byline.cli.existing import with_anything
 from byline.cli.output import ConfigOption, Format, FormatOption, note, printable, write
 from byline.cli.quota_table import options, people_table
 from byline.cli.times import parse_zone
@@ -58,10 +59,13 @@ def quota(
     zone = None if tz is None else parse_zone(tz)
     if watch and (as_statusline or format is not Format.table):
         raise typer.BadParameter("--watch shows the table: leave out --statusline and --format")
-    status = open_data_dir(load(config, os.environ)).status
+    settings = load(config, os.environ)
     if as_statusline:
-        typer.echo(printable(_statusline(status, zone)))
-    elif watch:
+        # A client's status line: it speaks of the session where there is no data directory, and makes none.
+        typer.echo(printable(_statusline(DataDir(settings.data_dir).status, zone)))
+        return
+    status = with_anything(settings).status
+    if watch:
         with contextlib.suppress(KeyboardInterrupt):
             _watch(status, zone)
     elif format is Format.table:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
+from byline.cli.existing import with_rows
 from byline.cli.output import CommandError, note
 from byline.settings import Settings, load
 from byline.usage.ledger import DIMENSIONS, Dimension, LedgerReader, Progress, QueryError, Table
@@ -31,11 +32,17 @@ WhereOption = Annotated[
 
 
 @contextmanager
-def reading(config: Path | None) -> Generator[tuple[LedgerReader, Settings]]:
-    """The ledger, opened for the time of a command; what is wrong with a question ends the command."""
+def reading(
+    config: Path | None, *, existing: Callable[[Settings], object] = with_rows
+) -> Generator[tuple[LedgerReader, Settings]]:
+    """The ledger, opened for the time of a command; what is wrong with a question ends the command.
+
+    So does a directory that holds nothing to read, by `existing`.
+    """
     from byline.assembly.ledger import open_ledger
 
     settings = load(config, os.environ)
+    existing(settings)
     ledger = open_ledger(settings)
     try:
         yield ledger, settings

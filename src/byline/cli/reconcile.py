@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from byline.assembly.ledger import open_ledger
+from byline.cli.existing import with_rows
 from byline.cli.output import CommandError, ConfigOption, Format, FormatOption, note, write
 from byline.cli.times import SinceOption, UntilOption, parse_since
 from byline.settings import Settings, load
@@ -68,6 +69,7 @@ def reconcile(
     told_apart = _by(by)
     settings = load(config, os.environ)
     family = _family(settings, provider)
+    with_rows(settings)
     now = datetime.now(UTC)
     start = _day_start(parse_since(since, now))
     end = now if until is None else parse_since(until, now, option="--until")

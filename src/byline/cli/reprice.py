@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, get_args
 import typer
 
 from byline.assembly.ledger import open_ledger, price_sources
+from byline.cli.existing import with_rows
 from byline.cli.output import ConfigOption, Format, FormatOption, note, write
 from byline.cli.times import SinceOption, UntilOption, parse_since
 from byline.settings import load
@@ -51,6 +52,7 @@ def reprice(
         only=_statuses(only),
         priced_by=price_sources(settings),
     )
+    with_rows(settings)
     ledger = open_ledger(settings)
     try:
         answer = ledger.reprice(query, dry_run=dry_run)
