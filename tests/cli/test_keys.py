@@ -59,14 +59,22 @@ def test_create_prints_one_object_and_nothing_else(create):
         "--kind",
         "service",
     )
-    assert list(made) == ["key_id", "key", "user", "email", "team", "job", "kind"]
+    columns = ["key_id", "key", "user", "email", "team", "job", "kind", "may_claim", "expires_at"]
+    assert list(made) == columns
     assert re.fullmatch(rf"byl_{made['key_id']}_[A-Za-z0-9_-]{{43}}", made["key"])
-    assert [*made.values()][2:] == ["alice", "a@example.com", "core", "nightly", "service"]
+    assert [*made.values()][2:] == ["alice", "a@example.com", "core", "nightly", "service", "none", None]
 
 
 def test_what_is_not_given_is_null_and_a_person(create):
     made = create("--user", "alice")
-    assert [*made.values()][2:] == ["alice", None, None, None, "person"]
+    assert [*made.values()][2:] == ["alice", None, None, None, "person", "job", None]
+
+
+def test_create_tells_programs_too_what_the_key_may_claim_and_when_it_ends(create, listed):
+    made = create("--user", "alice", "--may-claim", "job,user", "--expires", "90d")
+    [row] = listed()
+    assert made["expires_at"]
+    assert [made[name] for name in ("may_claim", "expires_at")] == ["job,user", row["expires_at"]]
 
 
 def test_the_table_shows_the_key_whole_and_says_it_is_the_only_time(byline):

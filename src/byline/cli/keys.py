@@ -134,10 +134,12 @@ def _print_new(new: NewKey, format: Format) -> None:  # noqa: A002
         "team": info.actor.team,
         "job": info.job,
         "kind": info.actor.kind,
+        "may_claim": _may_claim(info),
+        "expires_at": time_of(info.expires_at),
     }
     if format is Format.table:
         typer.echo(f"\n{shown.pop('key')}\n")
-        shown |= {"may_claim": _may_claim(info), "expires_at": time_of(info.expires_at) or "never"}
+        shown["expires_at"] = shown["expires_at"] or "never"
     write_object(shown, format)
 
 
