@@ -216,6 +216,14 @@ def test_an_incident_names_driver_and_owner_first(settings: Settings) -> None:
     assert shown[3].split()[:2] == ["429s", "9"]
 
 
+def test_an_incident_says_which_figures_are_the_drivers_and_which_are_everybodys(settings: Settings) -> None:
+    add(settings, [row(100 + number, 4, user="ann", job="nightly-1") for number in range(20)])
+    add(settings, [row(200 + number, 4, user="bob") for number in range(9)])
+    add(settings, [row(300, 40, user="bob")])
+    shown = " ".join(answer("incident", "--since", "30m").split())
+    assert "requests 26 before 1: 74% of the growth of all (36, before 2, 18.0 times)" in shown
+
+
 @pytest.mark.parametrize(
     ("until", "heading"),
     [

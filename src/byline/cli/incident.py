@@ -156,18 +156,17 @@ def _whom_to_ping(row: Mapping[str, Any]) -> str:
 
 
 def _figures(finding: Finding) -> str:
-    text = (
-        f"{_WORDS[finding.measure]:9} {finding.now:>14,}   before {finding.before:,}{_times(finding.factor)}"
-    )
-    return (
-        text
-        if finding.driver_share is None
-        else f"{text}; this one is {finding.driver_share:.0%} of the growth"
-    )
+    """The driver's own figures, then everybody's; the latter alone where nobody is named."""
+    measure, driver = finding.measure, finding.driver
+    if driver is None or finding.driver_share is None:
+        return f"{_WORDS[measure]:9} {finding.now:>14,}   {_before(finding)}"
+    own = f"{_WORDS[measure]:9} {driver[measure]:>14,}   before {driver[f'{measure}_before']:,}"
+    return f"{own}: {finding.driver_share:.0%} of the growth of all ({finding.now:,}, {_before(finding)})"
 
 
-def _times(factor: float | None) -> str:
-    return "" if factor is None else f" ({factor:.1f} times)"
+def _before(finding: Finding) -> str:
+    times = "" if finding.factor is None else f", {finding.factor:.1f} times"
+    return f"before {finding.before:,}{times}"
 
 
 def _totals_table(totals: dict[str, Any]) -> Table:
