@@ -105,7 +105,9 @@ def test_a_variable_that_nobody_reads_is_pointed_out(doctor):
 
 def test_a_missing_provider_key_is_a_warning_that_names_the_variable(doctor):
     doctor.environ.delenv("ANTHROPIC_API_KEY")
-    assert "set ANTHROPIC_API_KEY" in told(doctor(), "provider anthropic", "warning")
+    said = told(doctor(), "provider anthropic", "warning")
+    assert "ANTHROPIC_API_KEY is not set in this shell; a running server may have it" in said
+    assert "set ANTHROPIC_API_KEY where `byline serve` starts" in said
     assert doctor.exit_code == 0
 
 

@@ -57,8 +57,9 @@ def _judge(check: str, credential: Credential, status: int, detail: str) -> Find
         return Finding(
             check,
             "warning",
-            f"{detail}; {credential.missing_env} is not set",
-            f"set {credential.missing_env}; without it only clients with their own provider key are served",
+            f"{detail}; {credential.missing_env} is not set in this shell; a running server may have it",
+            f"set {credential.missing_env} where `byline serve` starts; "
+            "without it only clients with their own provider key are served",
         )
     if status in (401, 403):
         return Finding(check, "failed", f"{detail}: the key was refused", "put a valid key in its variable")
