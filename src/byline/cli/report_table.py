@@ -143,6 +143,7 @@ class Options(TypedDict, total=False):
     headings: Mapping[str, str] | None
     at_most: int | None
     money: Collection[str] | None
+    messages: Collection[str]
     compact: bool
 
 
@@ -156,12 +157,13 @@ def rendered(
     headings: Mapping[str, str] | None = None,
     at_most: int | None = None,
     money: Collection[str] | None = None,
+    messages: Collection[str] = (),
     compact: bool = False,
 ) -> RichTable:
     """`totals` names the columns to sum below the rows, when there are several, also those not shown.
 
     `sums` are their totals where more rows count than the table has. `money` names the columns whose decimals are
-    dollars: all of them if absent.
+    dollars: all of them if absent. `messages` names those of Byline's own words, whose line breaks count.
     """
     from rich.box import SIMPLE
     from rich.table import Table as RichTable
@@ -178,7 +180,10 @@ def rendered(
         numeric = _is_numeric(values) or name in totals
         if money is not None and name not in money:
             values = _without_money(values)
-        cells = _cells(name, values[:at_most], zone, compact=compact)
+        if name in messages:
+            cells = [printable(value or "-") for value in values[:at_most]]
+        else:
+            cells = _cells(name, values[:at_most], zone, compact=compact)
         columns.append(cells)
         heading = names.get(name, _heading(name)) + _zone_of(values, zone)
         total = sums[name] if sums and name in totals else _total(values) if name in totals else None
@@ -207,7 +212,7 @@ def _zone_of(values: Sequence[Any], zone: tzinfo) -> str:
 def _column_width(heading: str, cells: Sequence[str], *, numeric: bool) -> int:
     from rich.cells import cell_len
 
-    longest = max(map(cell_len, cells), default=0)
+    longest = max((cell_len(line) for each in cells for line in each.splitlines()), default=0)
     if numeric:
         return max(cell_len(heading), longest)
     return min(max(cell_len(heading), longest), _LEAST_TEXT)

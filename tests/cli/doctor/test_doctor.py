@@ -98,6 +98,13 @@ def test_a_policy_that_can_never_fit_is_told_with_the_line_to_write(doctor):
     assert 'identifier = "hash"' in told(rows, "providers", "failed")
 
 
+def test_lines_to_write_stand_on_lines_of_their_own_in_the_table(doctor):
+    doctor("[identity.anthropic]\nidentifier = 'email'\n")
+    shown = CliRunner().invoke(app, ["doctor", "--config", str(doctor.file)]).stdout
+    assert "\ufffd" not in shown
+    assert 'identifier = "hash"' in [line.strip() for line in shown.splitlines()]
+
+
 def test_a_variable_that_nobody_reads_is_pointed_out(doctor):
     doctor.environ.setenv("BYLINE_GATEWAY_PORT", "1")
     assert "did you mean BYLINE_GATEWAY__PORT?" in told(doctor(), "settings", "warning")

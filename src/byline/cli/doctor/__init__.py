@@ -15,9 +15,14 @@ def register(app: typer.Typer) -> None:
     def doctor(config: ConfigOption = None, format: FormatOption = Format.table) -> None:  # noqa: A002
         """Check settings, data directory, store and providers; nothing is changed, nothing costs money."""
         from byline.cli.doctor.examination import examine
-        from byline.cli.doctor.finding import table
+        from byline.cli.doctor.finding import MESSAGES, table
 
         findings = examine(config)
-        write(table(findings), format)
+        if format is Format.table:
+            from byline.cli.report_table import show
+
+            show(table(findings), messages=MESSAGES)
+        else:
+            write(table(findings), format)
         if any(finding.state == "failed" for finding in findings):
             raise typer.Exit(1)

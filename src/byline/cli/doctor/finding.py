@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from byline.usage.ledger import Table
 
+MESSAGES: Final = ("detail", "remedy")
+"""The columns of whole sentences, some of several lines: settings to write."""
 State = Literal["ok", "warning", "failed"]
 
 
