@@ -272,6 +272,13 @@ def test_top_shows_one_look_when_asked() -> None:
     assert {found["user"] for found in objects("top", "--since", "15m")} >= {"ann", "bob"}
 
 
+def test_the_total_of_top_is_that_of_all_groups_too() -> None:
+    result = run.invoke(app, ["top", "--once", "--limit", "1"])
+    assert "bob" not in result.stdout
+    assert result.stdout.splitlines()[-1].split()[:3] == ["total", "7", "0.5"]
+    assert "Cut at 1 by --limit; the total is that of all groups" in result.stderr
+
+
 def test_top_ends_after_one_look_where_stdout_is_no_terminal() -> None:
     command = [sys.executable, "-m", "byline.cli", "top"]
     ended = subprocess.run(command, capture_output=True, check=False, text=True, timeout=30)

@@ -7,17 +7,25 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, NamedTuple
 
+import msgspec
 import typer
 
-from byline.cli.output import ConfigOption, Format, FormatOption, write
+from byline.cli.output import ConfigOption, Format, FormatOption, note, write
 from byline.cli.reading import WhereOption, parse_by, parse_where, reading
 from byline.cli.report_table import Options, console, fitted, show
 from byline.cli.times import TzOption, parse_span, parse_zone
-from byline.usage.ledger import IncidentQuery, LedgerUnavailable, Table
+from byline.usage.ledger import IncidentQuery, LedgerReader, LedgerUnavailable, Table
 
 _SHOWN: Final = ("requests", "per_minute", "tokens", "throttled", "errors", "rejected", "cost_usd")
+
+
+class _Look(NamedTuple):
+    at: datetime
+    table: Table
+    sums: dict[str, Any] | None
+    """Of all groups, where the limit leaves some out."""
 
 
 def register(app: typer.Typer) -> None:
@@ -42,20 +50,32 @@ def top(
     """The heaviest users and jobs of the last minutes, live."""
     groups, filters, zone, span = parse_by(by), parse_where(where), parse_zone(tz), _span(window)
 
-    def look() -> tuple[datetime, Table]:
+    def look() -> _Look:
         """Opens the ledger each time, so that a server may start, stop and restart meanwhile."""
         with reading(config) as (ledger, _):
             now = datetime.now(UTC)
             query = IncidentQuery(by=groups, since=now - span, until=now, where=filters, limit=limit)
-            return now, _with_rate(ledger.report(query), span)
+            return _look(ledger, query, span)
 
     if format is not Format.table:
-        write(look()[1], format)
+        write(look().table, format)
     elif once or not sys.stdout.isatty():
-        now, table = look()
-        show(_shown(table), **_options(now, window, zone))
+        seen = look()
+        show(_shown(seen.table), **_options(seen, window, zone))
+        if seen.sums:
+            note(f"Cut at {limit:,} by --limit; the total is that of all groups.")
     else:
         _refresh(look, window, zone, interval)
+
+
+def _look(ledger: LedgerReader, query: IncidentQuery, span: timedelta) -> _Look:
+    more = msgspec.structs.replace(query, limit=query.limit + 1)
+    found = _with_rate(ledger.report(more), span)
+    if len(found.rows) <= query.limit:
+        return _Look(query.until, found, None)
+    over_all = msgspec.structs.replace(query, by=(), limit=1)
+    sums = _with_rate(ledger.report(over_all), span).dicts()[0]
+    return _Look(query.until, Table(found.columns, found.rows[: query.limit]), sums)
 
 
 def _span(text: str) -> timedelta:
@@ -84,14 +104,13 @@ def _shown(table: Table) -> Table:
     return Table(names, [tuple(row[name] for name in names) for row in table.dicts()])
 
 
-def _options(now: datetime, window: str, zone: tzinfo) -> Options:
-    title = f"{now.astimezone(zone):%H:%M:%S %Z}, the last {window}"
-    return Options(title=title, zone=zone, totals=_SHOWN, headings={"per_minute": "per minute"})
+def _options(seen: _Look, window: str, zone: tzinfo) -> Options:
+    title = f"{seen.at.astimezone(zone):%H:%M:%S %Z}, the last {window}"
+    headings = {"per_minute": "per minute"}
+    return Options(title=title, zone=zone, totals=_SHOWN, sums=seen.sums, headings=headings)
 
 
-def _refresh(
-    look: Callable[[], tuple[datetime, Table]], window: str, zone: tzinfo, interval_s: float
-) -> None:
+def _refresh(look: Callable[[], _Look], window: str, zone: tzinfo, interval_s: float) -> None:
     from rich.live import Live
     from rich.text import Text
 
@@ -99,8 +118,8 @@ def _refresh(
     with suppress(KeyboardInterrupt), Live(console=screen, screen=True, auto_refresh=False) as live:
         while True:
             try:
-                now, table = look()
-                shown, _ = fitted(_shown(table), screen, **_options(now, window, zone))
+                seen = look()
+                shown, _ = fitted(_shown(seen.table), screen, **_options(seen, window, zone))
                 live.update(shown, refresh=True)
             except LedgerUnavailable as error:
                 live.update(Text(f"Waiting: {error}"), refresh=True)
