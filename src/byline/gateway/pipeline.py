@@ -14,7 +14,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable
 from copy import copy
-from typing import Protocol
 
 from byline.gateway.admission import Admitter
 from byline.gateway.auth.admission import Admission, Refusal
@@ -25,28 +24,18 @@ from byline.gateway.exchange import Clock, Exchange, Reply, Tally, open_exchange
 from byline.gateway.forwarding import FLUSHED_BODY_BYTES, Forwarder
 from byline.gateway.head_checks import body_too_large, check_head, upgrade_required
 from byline.gateway.http1.errors import ProtocolError
-from byline.gateway.http1.request_head import RequestHead, RequestHeadReader
-from byline.gateway.last_head import LastHead
+from byline.gateway.http1.request_head import RequestHeadReader
 from byline.gateway.local_routes import LocalRoutes
 from byline.gateway.reading import read_body
 from byline.gateway.recognition import Recognizer
 from byline.gateway.refusals import Refused, kind_of_status
-from byline.gateway.repeats import Repeats
+from byline.gateway.repeats import Client, Repeats
 from byline.gateway.routes import Routes, explain_unserved
 from byline.gateway.stamping import stamp
 from byline.gateway.turn import Turn
 from byline.gateway.unsent import Unsent
 
 log = logging.getLogger(__name__)
-
-
-class Client(Protocol):
-    """Who sent the head, and takes the answer."""
-
-    last_head: LastHead | None
-    """The repeats' own."""
-
-    def new_reply(self, head: RequestHead, *, body_is_read: bool = False) -> Reply: ...
 
 
 class Pipeline:

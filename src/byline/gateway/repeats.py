@@ -39,8 +39,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Client(Protocol):
+    """Who sent the head, and takes the answer."""
+
     last_head: LastHead | None
-    """Of those that took this way."""
+    """Of those that took this way: read and set here alone."""
 
     def new_reply(self, head: RequestHead, *, body_is_read: bool = False) -> Reply: ...
 
@@ -66,14 +68,13 @@ class Repeats:
         self._memory = memory
         self._recognizer = recognizer
         self._clock = clock
-        self._monotonic = clock.monotonic
         self._max_body_bytes = min(max_body_bytes, MAX_BODY_BYTES)
         self._conversations = Conversations()
         self._bodies: dict[bytes, KnownBody] = {}
 
     def open(self, data: bytes, max_head_bytes: int, client: Client) -> Exchange | None:
         """An exchange that is read, attributed and stamped, but not admitted. None: not such a request."""
-        monotonic = self._monotonic
+        monotonic = self._clock.monotonic
         accepted_at = monotonic()
         recalled = self._recall(data, max_head_bytes, client)
         if recalled is None:

@@ -5,9 +5,8 @@ They are answered in the provider's shape, and leave a row where it is known who
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from byline.gateway.admission import Admitter
+from byline.gateway.attempt_row import EndJournal
 from byline.gateway.endpoints import Endpoints
 from byline.gateway.error_reply import send_refusal
 from byline.gateway.exchange import Clock, Exchange, Reply, Tally
@@ -16,11 +15,7 @@ from byline.gateway.recognition import Recognizer
 from byline.gateway.record import close_columns, describe, know_columns
 from byline.gateway.refusals import Refused, kind_of_status
 from byline.usage.ids import new_uuid7
-from byline.usage.record import AttemptColumns, Outcome
-
-
-class RowJournal(Protocol):
-    def append_end(self, record: AttemptColumns, known: bytes) -> None: ...
+from byline.usage.record import Outcome
 
 
 class Unsent:
@@ -32,7 +27,7 @@ class Unsent:
         endpoints: Endpoints,
         recognizer: Recognizer,
         admitter: Admitter,
-        journal: RowJournal,
+        journal: EndJournal,
         tally: Tally,
         clock: Clock,
         gateway_id: str,
